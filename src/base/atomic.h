@@ -1,0 +1,51 @@
+/*
+ * Atomics: the only file that may spell a compiler builtin for them.
+ *
+ * Every access to memory that two threads share goes through these macros, so that the lock-free
+ * code also compiles under the model checker (tests/model): there each access first offers the
+ * explorer a point at which to run another thread. The orderings are those of C11; each use says in
+ * a comment what it pairs with.
+ *
+ * The fields are plain integers or pointers of at most 8 bytes, marked with `shared` below.
+ */
+#ifndef LIDO_BASE_ATOMIC_H
+#define LIDO_BASE_ATOMIC_H
+
+/* Marks a struct field that is accessed by more than one thread, and only through this file. */
+#define lido__shared
+
+#define LIDO__RELAXED __ATOMIC_RELAXED
+#define LIDO__ACQUIRE __ATOMIC_ACQUIRE
+#define LIDO__RELEASE __ATOMIC_RELEASE
+#define LIDO__ACQ_REL __ATOMIC_ACQ_REL
+#define LIDO__SEQ_CST __ATOMIC_SEQ_CST
+
+#ifdef LIDO_MODEL
+/* Provided by the explorer: may switch to another simulated thread before it returns. */
+void lido__model_point(const char *what, const void *where);
+#define LIDO__POINT(what, p) lido__model_point(what, (const void *)(p))
+#else
+#define LIDO__POINT(what, p) ((void)0)
+#endif
+
+#define lido__load(p, order) (LIDO__POINT("load", p), __atomic_load_n(p, order))
+#define lido__store(p, value, order) (LIDO__POINT("store", p), __atomic_store_n(p, value, order))
+#define lido__exchange(p, value, order)                                                            \
+    (LIDO__POINT("exchange", p), __atomic_exchange_n(p, value, order))
+
+/* Strong compare-and-swap; on failure *expected holds what was there. */
+#define lido__cas(p, expected, value, success, failure)                                            \
+    (LIDO__POINT("cas", p), __atomic_compare_exchange_n(p, expected, value, 0, success, failure))
+
+/* Each returns the value from before. */
+#define lido__fetch_add(p, value, order)                                                           \
+    (LIDO__POINT("add", p), __atomic_fetch_add(p, value, order))
+#define lido__fetch_sub(p, value, order)                                                           \
+    (LIDO__POINT("sub", p), __atomic_fetch_sub(p, value, order))
+#define lido__fetch_or(p, value, order) (LIDO__POINT("or", p), __atomic_fetch_or(p, value, order))
+#define lido__fetch_and(p, value, order)                                                           \
+    (LIDO__POINT("and", p), __atomic_fetch_and(p, value, order))
+
+#define lido__fence(order) (LIDO__POINT("fence", 0), __atomic_thread_fence(order))
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * How os/ calls the system: the fault seam, and -errno. For the files of this room only.
+ *
+ * Both evaluate to the result of `call` or the negative errno; neither returns from the function.
+ */
+#ifndef LIDO_OS_CALL_H
+#define LIDO_OS_CALL_H
+
+#include <errno.h>
+
+#include "base/fault.h"
+
+#define LIDO__CALL(name, call)                                                                     \
+    ({                                                                                             \
+        __typeof__(call) result_ = lido__fault(name);                                              \
+        if (result_ == 0) {                                                                        \
+            result_ = (call);                                                                      \
+            if (result_ < 0)                                                                       \
+                result_ = -errno;                                                                  \
+        }                                                                                          \
+        result_;                                                                                   \
+    })
+
+/* For calls that, when a signal interrupts them, have done nothing. */
+#define LIDO__CALL_AGAIN(name, call)                                                               \
+    ({                                                                                             \
+        __typeof__(call) again_;                                                                   \
+        do                                                                                         \
+            again_ = LIDO__CALL(name, call);                                                       \
+        while (again_ == -EINTR);                                                                  \
+        again_;                                                                                    \
+    })
+
+#endif

@@ -1,0 +1,89 @@
+#define _GNU_SOURCE
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+
+#include "base/bits.h"
+#include "os/call.h"
+#include "os/os.h"
+
+static int pin_mask(int cpu, cpu_set_t *ret_mask)
+{
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+        return -EINVAL;
+    CPU_ZERO(ret_mask);
+    CPU_SET(cpu, ret_mask);
+    return 0;
+}
+
+/* The attributes are initialised, also on error. */
+static int set_attributes(pthread_attr_t *attributes, const struct lido__thread_config *config)
+{
+    cpu_set_t mask;
+    int r = 0;
+    if (config->stack_size) {
+        size_t size = lido__round_up(config->stack_size, lido__page_size());
+        size_t least = (size_t)PTHREAD_STACK_MIN;
+        r = -pthread_attr_setstacksize(attributes, size < least ? least : size);
+    }
+    if (r == 0 && config->cpu != LIDO__CPU_ANY)
+        r = pin_mask(config->cpu, &mask);
+    if (r == 0 && config->cpu != LIDO__CPU_ANY)
+        r = -pthread_attr_setaffinity_np(attributes, sizeof(mask), &mask);
+    return r;
+}
+
+static void *enter(void *arg)
+{
+    struct lido__thread *thread = arg;
+    if (thread->name[0])
+        lido__thread_set_name(thread->name);
+    thread->run(thread->arg);
+    return NULL;
+}
+
+int lido__thread_start(struct lido__thread *thread, const struct lido__thread_config *config,
+                       void (*run)(void *arg), void *arg)
+{
+    static const struct lido__thread_config plain = {.cpu = LIDO__CPU_ANY};
+    pthread_attr_t attributes;
+
+    if (!config)
+        config = &plain;
+    int r = lido__fault("pthread_create");
+    if (r == 0)
+        r = -pthread_attr_init(&attributes);
+    if (r < 0)
+        return r;
+
+    thread->run = run;
+    thread->arg = arg;
+    snprintf(thread->name, sizeof(thread->name), "%s", config->name ? config->name : "");
+    r = set_attributes(&attributes, config);
+    if (r == 0)
+        r = -pthread_create(&thread->id, &attributes, enter, thread);
+    pthread_attr_destroy(&attributes);
+    return r;
+}
+
+int lido__thread_join(struct lido__thread *thread)
+{
+    return -pthread_join(thread->id, NULL);
+}
+
+int lido__thread_pin(int cpu)
+{
+    cpu_set_t mask;
+    int r = pin_mask(cpu, &mask);
+    if (r < 0)
+        return r;
+    return LIDO__CALL("sched_setaffinity", sched_setaffinity(0, sizeof(mask), &mask));
+}
+
+void lido__thread_set_name(const char *name)
+{
+    char cut[LIDO__THREAD_NAME_MAX];
+    snprintf(cut, sizeof(cut), "%s", name);
+    pthread_setname_np(pthread_self(), cut);
+}

@@ -1,0 +1,189 @@
+/*
+ * The operating system, as the rest of lido sees it.
+ *
+ * Above this file there is no #ifdef for a system: each section is implemented in a file of its own
+ * (posix_*.c, linux_*.c) and the build picks the files. All functions may be called from any thread.
+ * All errors are returned as negative errno values; errno itself is never read outside of os/,
+ * because a fiber may go on in another thread. On error no out-parameter is touched.
+ *
+ * Every call that can fail first passes the fault-injection seam (base/fault.h) under the name of
+ * the syscall, so that tests can make each one fail.
+ */
+#ifndef LIDO_OS_OS_H
+#define LIDO_OS_OS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* ---- Clock ------------------------------------------------------------------------------------ */
+
+/* Nanoseconds of the monotonic clock; never goes back, does not run while the machine sleeps. */
+uint64_t lido__clock_now(void);
+
+/* ---- Threads ---------------------------------------------------------------------------------- */
+
+#define LIDO__THREAD_NAME_MAX 16 /* with the final NUL; the kernel keeps no more */
+#define LIDO__CPU_ANY (-1)
+
+struct lido__thread_config {
+    const char *name; /* copied, cut to 15 characters; NULL: inherits the name of its starter */
+    int cpu;          /* runs on this cpu only, from its first instruction; LIDO__CPU_ANY: on any */
+    size_t stack_size; /* bytes, rounded up to what the system demands; 0: the system's default */
+};
+
+/* Embedded by the starter; must stay where it is until the thread has been joined. */
+struct lido__thread {
+    pthread_t id;
+    void (*run)(void *arg);
+    void *arg;
+    char name[LIDO__THREAD_NAME_MAX];
+};
+
+/*
+ * Runs run(arg) in a new thread. `config` may be NULL: no name, any cpu, the default stack.
+ * -EAGAIN: no more threads (limit or memory); -EINVAL: there is no such cpu; -ENOMEM.
+ */
+int lido__thread_start(struct lido__thread *thread, const struct lido__thread_config *config,
+                       void (*run)(void *arg), void *arg);
+
+/* Waits until run has returned. Once for each thread that was started; -EDEADLK from itself. */
+int lido__thread_join(struct lido__thread *thread);
+
+/* The calling thread runs on this cpu only. -EINVAL: there is no such cpu, or it is not allowed. */
+int lido__thread_pin(int cpu);
+
+/* Names the calling thread; cut to 15 characters. A name that cannot be set is no error. */
+void lido__thread_set_name(const char *name);
+
+/* ---- Park words ------------------------------------------------------------------------------- */
+
+#define LIDO__FOREVER UINT64_MAX
+
+/*
+ * Sleeps while *word is `expected`, for at most timeout_ns nanoseconds, until woken. 0: woken (or
+ * for no reason: look at the word again); -EAGAIN: *word was not `expected`; -ETIMEDOUT; -EINTR: a
+ * signal came. The word is accessed by other threads only with base/atomic.h.
+ */
+int lido__futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+
+/* Wakes at most `count` of those who sleep on the word (INT_MAX: all). Returns how many. */
+int lido__futex_wake(uint32_t *word, int count);
+
+/* ---- Cpus ------------------------------------------------------------------------------------- */
+
+/*
+ * How many cpus this process may keep busy: its affinity mask, cut to the cpu quota of its control
+ * groups (v2 and v1, all ancestors), rounded up; at least 1. Reads files: not for a hot path.
+ */
+unsigned lido__cpu_count(void);
+
+/* The number of the n-th cpu of the calling thread's affinity mask, modulo how many it has. */
+int lido__cpu_nth(unsigned n);
+
+/* ---- Pages ------------------------------------------------------------------------------------ */
+
+size_t lido__page_size(void);
+
+/*
+ * Reserves address space that reads as zero and takes memory page by page when first written.
+ * `bytes` is a multiple of the page size. Never uses huge pages: a fiber that touches 4 KiB of its
+ * stack must not cost 2 MiB. -ENOMEM.
+ */
+int lido__pages_reserve(void **ret_base, size_t bytes);
+
+/* Ends a reservation: the same base and size. NULL is allowed. */
+void lido__pages_release(void *base, size_t bytes);
+
+/* Gives the memory back to the system; the pages stay reserved and read as zero. Keeps guards. */
+void lido__pages_discard(void *base, size_t bytes);
+
+/*
+ * Makes guards: of each of the `count` strides from `base` on the first guard_bytes fault when they
+ * are touched, and hold no memory. All sizes are multiples of the page size. Guards last until the
+ * reservation is released. -ENOMEM: no memory, or too many mappings (only with mprotect: each guard
+ * costs two of vm.max_map_count).
+ *
+ * After an error some of the guards may exist; release the reservation.
+ */
+int lido__pages_guard(void *base, size_t stride, size_t guard_bytes, size_t count);
+
+/* How guards are made, the best first. A kernel that refuses one is not asked for it again. */
+enum lido__guard_method {
+    LIDO__GUARD_BATCH,   /* process_madvise(MADV_GUARD_INSTALL), hundreds in one syscall */
+    LIDO__GUARD_SINGLE,  /* madvise(MADV_GUARD_INSTALL): no mapping of its own, Linux 6.13 */
+    LIDO__GUARD_PROTECT, /* mprotect: works everywhere */
+};
+
+/* The method that the next guard is tried with. */
+enum lido__guard_method lido__pages_guard_method(void);
+
+/* For tests: start with this method, as if the kernel had refused those before it. */
+void lido__pages_guard_force(enum lido__guard_method method);
+
+/* ---- Files and sockets ------------------------------------------------------------------------ */
+
+/*
+ * Thin: one function, one syscall, its result or the negative errno. A call that a signal has
+ * interrupted before anything happened is repeated, so -EINTR is never returned, except where said.
+ * On sockets and pipes that are not blocking, -EAGAIN says that it would have to wait.
+ *
+ * Writing to a peer that has closed returns -EPIPE and never raises SIGPIPE: the library owns
+ * no signal handler, and the default action would end the process.
+ */
+
+/* Any descriptor. */
+ssize_t lido__os_read(int fd, void *buffer, size_t bytes);
+ssize_t lido__os_readv(int fd, const struct iovec *parts, int count);
+
+/* For what is not a socket (files, pipes, terminals): for sockets lido__os_send is cheaper. */
+ssize_t lido__os_write(int fd, const void *buffer, size_t bytes);
+ssize_t lido__os_writev(int fd, const struct iovec *parts, int count);
+
+/* Sockets only. `flags` are MSG_*, such as MSG_PEEK; the senders add MSG_NOSIGNAL. */
+ssize_t lido__os_recv(int fd, void *buffer, size_t bytes, int flags);
+ssize_t lido__os_send(int fd, const void *buffer, size_t bytes, int flags);
+ssize_t lido__os_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t lido__os_sendmsg(int fd, const struct msghdr *message, int flags);
+
+/* sendmsg for a connected socket: the parts and nothing else. */
+ssize_t lido__os_sendv(int fd, const struct iovec *parts, int count);
+
+/* Each new descriptor is non-blocking and closed on exec. */
+int lido__os_socket(int domain, int type, int protocol);
+int lido__os_socketpair(int domain, int type, int ret_fds[2]);
+int lido__os_pipe(int ret_fds[2]); /* [0] is the end to read from */
+
+/* The new descriptor; `address` and `length` may be NULL. */
+int lido__os_accept(int fd, struct sockaddr *address, socklen_t *length);
+
+/*
+ * Not repeated after a signal, because the connection goes on being made: -EINTR and -EINPROGRESS
+ * both mean: wait until the socket is writable, then ask for SO_ERROR.
+ */
+int lido__os_connect(int fd, const struct sockaddr *address, socklen_t length);
+
+int lido__os_bind(int fd, const struct sockaddr *address, socklen_t length);
+int lido__os_listen(int fd, int backlog);
+int lido__os_shutdown(int fd, int how); /* SHUT_RD, SHUT_WR, SHUT_RDWR */
+int lido__os_getsockname(int fd, struct sockaddr *address, socklen_t *length);
+int lido__os_getpeername(int fd, struct sockaddr *address, socklen_t *length);
+int lido__os_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
+int lido__os_setsockopt(int fd, int level, int name, const void *value, socklen_t length);
+
+/*
+ * Closes. Not repeated after a signal: on Linux the descriptor is gone whatever close returns, and
+ * a second close could hit one that another thread has just opened. So -EINTR is told as 0.
+ */
+int lido__os_close(int fd);
+
+int lido__fd_set_nonblocking(int fd);
+
+/* Raises the limit of open descriptors to the most that is allowed; returns it (or -errno). */
+int lido__fd_limit_raise(void);
+
+#endif

@@ -1,0 +1,55 @@
+#define _GNU_SOURCE
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "os/call.h"
+#include "os/os.h"
+
+ssize_t lido__os_read(int fd, void *buffer, size_t bytes)
+{
+    return LIDO__CALL_AGAIN("read", read(fd, buffer, bytes));
+}
+
+ssize_t lido__os_readv(int fd, const struct iovec *parts, int count)
+{
+    return LIDO__CALL_AGAIN("readv", readv(fd, parts, count));
+}
+
+int lido__os_pipe(int ret_fds[2])
+{
+    return LIDO__CALL("pipe", pipe2(ret_fds, O_NONBLOCK | O_CLOEXEC));
+}
+
+int lido__os_close(int fd)
+{
+    /* A fault must not leak the descriptor: close frees it whatever it returns. */
+    int fault = lido__fault("close");
+    int r = close(fd);
+    if (fault)
+        return fault;
+    return r < 0 && errno != EINTR ? -errno : 0;
+}
+
+int lido__fd_set_nonblocking(int fd)
+{
+    int on = 1;
+    return LIDO__CALL("ioctl", ioctl(fd, FIONBIO, &on));
+}
+
+int lido__fd_limit_raise(void)
+{
+    struct rlimit limit;
+    int r = LIDO__CALL("getrlimit", getrlimit(RLIMIT_NOFILE, &limit));
+    if (r < 0)
+        return r;
+    if (limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        r = LIDO__CALL("setrlimit", setrlimit(RLIMIT_NOFILE, &limit));
+        if (r < 0)
+            return r;
+    }
+    return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int)limit.rlim_cur;
+}

@@ -1,0 +1,86 @@
+#define _GNU_SOURCE
+
+#include "os/call.h"
+#include "os/os.h"
+
+ssize_t lido__os_recv(int fd, void *buffer, size_t bytes, int flags)
+{
+    return LIDO__CALL_AGAIN("recv", recv(fd, buffer, bytes, flags));
+}
+
+ssize_t lido__os_send(int fd, const void *buffer, size_t bytes, int flags)
+{
+    return LIDO__CALL_AGAIN("send", send(fd, buffer, bytes, flags | MSG_NOSIGNAL));
+}
+
+ssize_t lido__os_recvmsg(int fd, struct msghdr *message, int flags)
+{
+    return LIDO__CALL_AGAIN("recvmsg", recvmsg(fd, message, flags | MSG_CMSG_CLOEXEC));
+}
+
+ssize_t lido__os_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    return LIDO__CALL_AGAIN("sendmsg", sendmsg(fd, message, flags | MSG_NOSIGNAL));
+}
+
+ssize_t lido__os_sendv(int fd, const struct iovec *parts, int count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
+    return lido__os_sendmsg(fd, &message, 0);
+}
+
+int lido__os_socket(int domain, int type, int protocol)
+{
+    return LIDO__CALL("socket", socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+}
+
+int lido__os_socketpair(int domain, int type, int ret_fds[2])
+{
+    return LIDO__CALL("socketpair",
+                      socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ret_fds));
+}
+
+int lido__os_accept(int fd, struct sockaddr *address, socklen_t *length)
+{
+    return LIDO__CALL_AGAIN("accept", accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+int lido__os_connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+    return LIDO__CALL("connect", connect(fd, address, length));
+}
+
+int lido__os_bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+    return LIDO__CALL("bind", bind(fd, address, length));
+}
+
+int lido__os_listen(int fd, int backlog)
+{
+    return LIDO__CALL("listen", listen(fd, backlog));
+}
+
+int lido__os_shutdown(int fd, int how)
+{
+    return LIDO__CALL("shutdown", shutdown(fd, how));
+}
+
+int lido__os_getsockname(int fd, struct sockaddr *address, socklen_t *length)
+{
+    return LIDO__CALL("getsockname", getsockname(fd, address, length));
+}
+
+int lido__os_getpeername(int fd, struct sockaddr *address, socklen_t *length)
+{
+    return LIDO__CALL("getpeername", getpeername(fd, address, length));
+}
+
+int lido__os_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+{
+    return LIDO__CALL("getsockopt", getsockopt(fd, level, name, value, length));
+}
+
+int lido__os_setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+    return LIDO__CALL("setsockopt", setsockopt(fd, level, name, value, length));
+}

@@ -1,0 +1,142 @@
+#include "time/wheel.h"
+
+#include "base/bits.h"
+
+#define SLOT_BITS 6
+#define LAST_TICK (UINT64_MAX >> LIDO__TICK_SHIFT)
+
+_Static_assert(LIDO__WHEEL_SLOTS == 1 << SLOT_BITS, "a slot is a digit of the tick");
+_Static_assert(LIDO__WHEEL_LEVELS *SLOT_BITS + LIDO__TICK_SHIFT == 64, "all times have a slot");
+
+/*
+ * The invariant: a timer whose tick is T is at level L, in slot T's digit L (in base 64), where L is
+ * the highest digit in which T differs from the wheel's tick, or 0. So all slots that are occupied at
+ * a level are ahead of the wheel's own digit there, and all of a level come before all of the next.
+ */
+
+/* The first tick that begins at or after `expires`: rounded up, or the timer would fire early. */
+static uint64_t tick_of(uint64_t expires)
+{
+    uint64_t round = (1u << LIDO__TICK_SHIFT) - 1;
+    return expires > UINT64_MAX - round ? LAST_TICK : (expires + round) >> LIDO__TICK_SHIFT;
+}
+
+static void place(struct lido__wheel *wheel, struct lido__timer *timer)
+{
+    uint64_t tick = lido__max_u64(tick_of(timer->expires), wheel->tick);
+    unsigned level = lido__bits_highest((tick ^ wheel->tick) | 1) / SLOT_BITS;
+    unsigned slot = (tick >> (level * SLOT_BITS)) % LIDO__WHEEL_SLOTS;
+
+    lido__list_push(&wheel->slots[level][slot], &timer->node);
+    wheel->occupied[level] |= UINT64_C(1) << slot;
+}
+
+void lido__wheel_init(struct lido__wheel *wheel, uint64_t now)
+{
+    wheel->tick = now >> LIDO__TICK_SHIFT;
+    for (int level = 0; level < LIDO__WHEEL_LEVELS; level++) {
+        wheel->occupied[level] = 0;
+        for (int slot = 0; slot < LIDO__WHEEL_SLOTS; slot++)
+            lido__list_init(&wheel->slots[level][slot]);
+    }
+}
+
+void lido__wheel_insert(struct lido__wheel *wheel, struct lido__timer *timer, uint64_t expires)
+{
+    timer->expires = expires;
+    place(wheel, timer);
+}
+
+/* `head` is that of an empty list: of a slot, or of a list of fired timers, which has no bit. */
+static void clear_occupied(struct lido__wheel *wheel, const struct lido__node *head)
+{
+    uintptr_t index = ((uintptr_t)head - (uintptr_t)wheel->slots) / sizeof(*head);
+    if (index < LIDO__WHEEL_LEVELS * LIDO__WHEEL_SLOTS)
+        wheel->occupied[index / LIDO__WHEEL_SLOTS] &= ~(UINT64_C(1) << (index % LIDO__WHEEL_SLOTS));
+}
+
+void lido__wheel_cancel(struct lido__wheel *wheel, struct lido__timer *timer)
+{
+    if (!lido__timer_armed(timer))
+        return;
+    lido__list_remove(&timer->node);
+    /* Only the head of its list can be both neighbours of a node. */
+    if (timer->node.next == timer->node.prev)
+        clear_occupied(wheel, timer->node.next);
+    timer->node.next = NULL;
+}
+
+/* The first slot in time that is not empty, and the tick at which it begins. */
+struct due {
+    uint64_t tick;
+    unsigned level;
+    unsigned slot;
+};
+
+static bool find_due(const struct lido__wheel *wheel, struct due *due)
+{
+    for (unsigned level = 0; level < LIDO__WHEEL_LEVELS; level++) {
+        if (!wheel->occupied[level])
+            continue;
+        unsigned slot = lido__bits_lowest(wheel->occupied[level]);
+        unsigned shift = level * SLOT_BITS;
+        uint64_t lap = (wheel->tick >> shift) & ~(uint64_t)(LIDO__WHEEL_SLOTS - 1);
+        *due = (struct due){.tick = (lap | slot) << shift, .level = level, .slot = slot};
+        return true;
+    }
+    return false;
+}
+
+/* Moves the timers of the slot at which the wheel has arrived to lower levels. */
+static void spread(struct lido__wheel *wheel, struct lido__node *slot)
+{
+    struct lido__node timers;
+    lido__list_init(&timers);
+    lido__list_splice(&timers, slot);
+    while (!lido__list_empty(&timers)) {
+        struct lido__node *node = timers.next;
+        lido__list_remove(node);
+        place(wheel, lido__container_of(node, struct lido__timer, node));
+    }
+}
+
+void lido__wheel_advance(struct lido__wheel *wheel, uint64_t now, struct lido__node *fired)
+{
+    uint64_t target = now >> LIDO__TICK_SHIFT;
+    struct due due;
+
+    if (target < wheel->tick)
+        return;
+    while (find_due(wheel, &due) && due.tick <= target) {
+        struct lido__node *slot = &wheel->slots[due.level][due.slot];
+        wheel->tick = due.tick;
+        wheel->occupied[due.level] &= ~(UINT64_C(1) << due.slot);
+        if (due.level == 0)
+            lido__list_splice(fired, slot);
+        else
+            spread(wheel, slot);
+    }
+    wheel->tick = target;
+}
+
+struct lido__timer *lido__timer_next_fired(struct lido__node *fired)
+{
+    if (lido__list_empty(fired))
+        return NULL;
+    struct lido__timer *timer = lido__container_of(fired->next, struct lido__timer, node);
+    lido__list_remove(&timer->node);
+    timer->node.next = NULL;
+    return timer;
+}
+
+uint64_t lido__wheel_next_expiry(const struct lido__wheel *wheel)
+{
+    struct due due;
+    return find_due(wheel, &due) ? due.tick << LIDO__TICK_SHIFT : LIDO__NEVER;
+}
+
+bool lido__wheel_empty(const struct lido__wheel *wheel)
+{
+    struct due due;
+    return !find_due(wheel, &due);
+}
