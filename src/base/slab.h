@@ -35,11 +35,10 @@ struct lido__slab_chunk;
 struct lido__slab {
     enum lido__slab_class class;
     bool poison;
-    uint32_t size;                 /* of an object; a multiple of 8 */
-    pthread_mutex_t lock;          /* protects all that follows: the depot */
-    struct lido__slab_batch *full; /* batches of exactly 64 free objects */
-    struct lido__slab_batch
-        *spare; /* descriptors without a batch; one exists for each 64 objects */
+    uint32_t size;                   /* of an object; a multiple of 8 */
+    pthread_mutex_t lock;            /* protects all that follows: the depot */
+    struct lido__slab_batch *full;   /* batches of exactly 64 free objects */
+    struct lido__slab_batch *spare;  /* descriptors without a batch: one for each 64 objects */
     struct lido__slab_object *loose; /* fewer than 64 free objects, left by threads that ended */
     uint32_t loose_count;
     uint32_t fresh_batches;          /* batches of the newest chunk that were never handed out */
