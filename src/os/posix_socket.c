@@ -36,8 +36,14 @@ int lido__os_socket(int domain, int type, int protocol)
 
 int lido__os_socketpair(int domain, int type, int ret_fds[2])
 {
-    return LIDO__CALL("socketpair",
-                      socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ret_fds));
+    int fds[2]; /* Linux writes to it even when it fails */
+    int r =
+        LIDO__CALL("socketpair", socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds));
+    if (r < 0)
+        return r;
+    ret_fds[0] = fds[0];
+    ret_fds[1] = fds[1];
+    return 0;
 }
 
 int lido__os_accept(int fd, struct sockaddr *address, socklen_t *length)
