@@ -2,7 +2,9 @@
  * The fault seam, and what base and os make of failures. The files under test are compiled into the
  * test, because only here their calls can be made to fail.
  */
-#define LIDO_FAULTS
+#ifndef LIDO_FAULTS
+#define LIDO_FAULTS 1
+#endif
 #define _GNU_SOURCE
 
 #include "../../src/base/fault.c"
