@@ -1,0 +1,656 @@
+/*
+ * lido: an asynchronous I/O runtime.
+ *
+ * A pool of threads that executes very many small I/O-bound tasks. Code is written straight down,
+ * in fibers, or as poll-based futures where 200 bytes a connection matter; both kinds run on the
+ * same workers and wait on the same operations.
+ *
+ * Conventions, true for all of this header:
+ *
+ *  - Errors are returned as negative errno values (see lido_strerror), never through errno. An error
+ *    means that nothing was started, no ownership was taken and out-parameters are untouched.
+ *  - A function that waits can also return -ECANCELED (its task was cancelled), -ETIMEDOUT (a
+ *    deadline passed), -ENXIO (called outside a runtime) and -EDEADLK (called from the poll of
+ *    a future, which must not wait). These four are not repeated below. If one of them is returned,
+ *    the operation consumed nothing.
+ *  - "From any thread" is said where it holds. Everything else is called from a task of a runtime,
+ *    and one object is used by one task at a time, unless said otherwise.
+ *  - Strings and options are copied, unless said otherwise. Durations are milliseconds, points in
+ *    time are nanoseconds of CLOCK_MONOTONIC.
+ */
+#ifndef LIDO_H
+#define LIDO_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LIDO_VERSION_MAJOR 0
+#define LIDO_VERSION_MINOR 1
+#define LIDO_VERSION_PATCH 0
+
+#define LIDO_API __attribute__((visibility("default")))
+#define LIDO_STRING_OF(x) #x
+#define LIDO_STRING(x) LIDO_STRING_OF(x)
+#define LIDO_JOINED(a, b) a##b
+#define LIDO_UNIQUE(a, line) LIDO_JOINED(a, line)
+
+/* Where a task is spawned, for reports: "file:line". */
+#define LIDO_HERE __FILE__ ":" LIDO_STRING(__LINE__)
+
+typedef struct lido_runtime lido_runtime;
+typedef struct lido_task lido_task;
+typedef struct lido_stream lido_stream;
+typedef struct lido_listener lido_listener;
+typedef struct lido_datagram lido_datagram;
+
+/* The body of a fiber. What it returns is the task's result; INT_MIN is reserved. */
+typedef int (*lido_fn)(void *arg);
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+/* A text for an error, negative as returned or positive. Valid until the thread's next call at least.
+   From any thread. */
+LIDO_API const char *lido_strerror(int error);
+
+/* "0.1.0". From any thread. */
+LIDO_API const char *lido_version_string(void);
+
+/*
+ * glibc declares the address of errno constant, so that a compiler may keep it across a call in which
+ * a fiber changes threads. lido's errno is the same variable, its address asked for each time.
+ * A fiber finds errno after a wait as it was before.
+ */
+LIDO_API int *lido_errno_address(void);
+#undef errno
+#define errno (*lido_errno_address())
+
+/* ---- Configuration --------------------------------------------------------------------------- */
+
+/* Which worker a new task goes to. */
+typedef enum lido_placement {
+    LIDO_PLACE_DEFAULT = 0,      /* a task's own spawns: LOCAL; all others: the runtime's policy */
+    LIDO_PLACE_ROUND_ROBIN = 1,  /* each worker in turn */
+    LIDO_PLACE_LEAST_LOADED = 2, /* the worker with the fewest live tasks */
+    LIDO_PLACE_LOCAL = 3,        /* the worker that spawns it; from outside: as DEFAULT */
+    LIDO_PLACE_WORKER = 4,       /* the worker whose index is given */
+    LIDO_PLACE_REUSEPORT = 5     /* lido_serve only: one listener per worker, the kernel deals */
+} lido_placement;
+
+/* What a fault report says; see lido_config.on_fault. */
+typedef struct lido_fault {
+    int signal;             /* SIGSEGV, SIGBUS, ... */
+    bool stack_overflow;    /* the address lies in the guard below the fiber's stack */
+    const void *address;    /* that was accessed */
+    const char *task_name;  /* or NULL */
+    const char *task_where; /* "file:line" of the spawn, or NULL outside a task */
+} lido_fault;
+
+/*
+ * Start from LIDO_CONFIG_INIT and set what you need. A zero or NULL field means its default.
+ * The environment of the process overrides LIDO_WORKERS, LIDO_SCHEDULER and LIDO_REACTOR.
+ */
+typedef struct lido_config {
+    size_t size;             /* sizeof(lido_config): keeps the ABI open */
+    unsigned workers;        /* 1..32768; default: the cores that the process may use */
+    const char *scheduler;   /* "io-pool" (default) */
+    const char *reactor;     /* "epoll" (default) */
+    const char *name_prefix; /* threads are called prefix1, prefix2, ...; default "lido-" */
+    size_t stack_size; /* bytes per fiber, 16 KiB..1 GiB, default 64 KiB (more under sanitizers) */
+    unsigned budget;   /* operations that a task may complete without a pause, 1..1000000;
+                                default 128: then it lets its neighbours run */
+    bool pin_cpus;     /* worker i stays on the i-th cpu of the process */
+    lido_placement placement; /* for spawns from outside and from a root; ROUND_ROBIN (default)
+                                 or LEAST_LOADED */
+
+    /* Called on each worker's thread, after it has started and before it ends. */
+    void (*after_start)(void *hook_arg, unsigned worker);
+    void (*before_stop)(void *hook_arg, unsigned worker);
+    void *hook_arg;
+
+    /* Report a fault (an overflown fiber stack, a bad pointer) with the task's name and spawn place
+       before the process dies of it: to stderr, and to on_fault, which runs in a signal handler.
+       Installs handlers for SIGSEGV and SIGBUS, which then pass on to those before them. */
+    bool report_faults;
+    void (*on_fault)(const lido_fault *fault);
+} lido_config;
+
+#define LIDO_CONFIG_INIT                                                                           \
+    {                                                                                              \
+        .size = sizeof(lido_config)                                                                \
+    }
+
+/*
+ * Says whether a runtime can be built from `config` (NULL: all defaults) and the environment.
+ * 0, or -EINVAL with a text in `problem` that names the field, its value and its range
+ * (`problem` may be NULL). From any thread.
+ */
+LIDO_API int lido_config_check(const lido_config *config, char *problem, size_t problem_size);
+
+/* ---- Runtime --------------------------------------------------------------------------------- */
+
+/*
+ * The whole bootstrap: starts a runtime, runs `fn` as its root fiber (the calling thread is a worker
+ * too), waits until the runtime is idle, tears it down and returns fn's result. Spawns made by the
+ * root are dealt over the whole pool; spawns made by tasks on the pool stay on their worker.
+ *
+ * -EINVAL: see lido_config_check. -EDEADLK: called from a task. -EAGAIN, -ENOMEM, -EMFILE: no more
+ * threads, memory, descriptors. From a plain thread.
+ */
+LIDO_API int lido_run(const lido_config *config, lido_fn fn, void *arg);
+
+/*
+ * Starts a runtime whose workers are all threads of its own. Errors as lido_run. From any thread.
+ * The handle may be used from all threads at once; it ends with lido_shutdown*.
+ */
+LIDO_API int lido_runtime_new(lido_runtime **runtime, const lido_config *config);
+
+/* The runtime of the calling task, or NULL outside a task. Valid while the task runs. */
+LIDO_API lido_runtime *lido_runtime_current(void);
+
+/*
+ * Runs `fn` as a root fiber on a worker of `runtime`, waits for it and returns its result.
+ * -EDEADLK: called from a task or worker. -ESHUTDOWN: the runtime is shutting down. From a plain thread.
+ */
+LIDO_API int lido_block_on(lido_runtime *runtime, lido_fn fn, void *arg);
+
+/* A task that did not stop in time; see lido_shutdown. */
+typedef struct lido_stuck {
+    unsigned worker;
+    const char *name;   /* or NULL */
+    const char *where;  /* "file:line" of the spawn */
+    const char *awaits; /* "read", "accept", "join", ...; "running" when it does not come back */
+} lido_stuck;
+
+typedef enum lido_shutdown_how {
+    LIDO_SHUTDOWN_ON_IDLE, /* accept spawns until no task is left in the whole pool */
+    LIDO_SHUTDOWN_NOW      /* refuse spawns, cancel all tasks, wait until they have ended */
+} lido_shutdown_how;
+
+/*
+ * Ends a runtime: waits for its tasks as `how` says, then stops its threads and frees it.
+ * After `timeout_ms` (negative: no limit) returns -ETIMEDOUT instead, calls `report` (may be NULL) for
+ * each task that is left, and leaves the runtime usable: call again, with the harder rung.
+ * -EDEADLK: called from a task of this runtime. From a plain thread, one at a time.
+ */
+LIDO_API int lido_shutdown(lido_runtime *runtime, lido_shutdown_how how, int64_t timeout_ms,
+                           void (*report)(void *report_arg, const lido_stuck *stuck),
+                           void *report_arg);
+
+/* Index of the worker that runs the caller, from 0; -ENXIO outside a runtime. */
+LIDO_API int lido_worker_index(void);
+
+/* Number of workers of the current runtime; -ENXIO outside one. */
+LIDO_API int lido_worker_count(void);
+
+/* ---- Tasks ----------------------------------------------------------------------------------- */
+
+typedef struct lido_spawn_options {
+    size_t size;              /* sizeof(lido_spawn_options) */
+    const char *name;         /* for reports; not copied: lives as long as the task */
+    lido_placement placement; /* default: a task's own spawns stay on its worker */
+    unsigned worker;          /* for LIDO_PLACE_WORKER */
+} lido_spawn_options;
+
+#define LIDO_SPAWN_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        .size = sizeof(lido_spawn_options)                                                         \
+    }
+
+/*
+ * Starts a fiber that runs fn(arg). If `task` is not NULL it receives a handle, which the caller
+ * must give back through exactly one of lido_join, lido_stop or lido_detach. The new task inherits
+ * the deadline of the one that spawns it. It never runs before the caller's next wait, if it was
+ * placed on the caller's worker.
+ *
+ * -ENOMEM. -ESHUTDOWN: the runtime is shutting down. -EINVAL: a bad option. -ENXIO outside a runtime.
+ */
+#define lido_spawn(task, fn, arg) lido_spawn_at(NULL, (task), (fn), (arg), NULL, LIDO_HERE)
+#define lido_spawn_with(task, fn, arg, options)                                                    \
+    lido_spawn_at(NULL, (task), (fn), (arg), (options), LIDO_HERE)
+
+/* The same from any thread, into `runtime`. */
+#define lido_runtime_spawn(runtime, task, fn, arg)                                                 \
+    lido_spawn_at((runtime), (task), (fn), (arg), NULL, LIDO_HERE)
+#define lido_runtime_spawn_with(runtime, task, fn, arg, options)                                   \
+    lido_spawn_at((runtime), (task), (fn), (arg), (options), LIDO_HERE)
+
+/* What the macros above call: runtime NULL is the current one, options NULL are the defaults. */
+LIDO_API int lido_spawn_at(lido_runtime *runtime, lido_task **task, lido_fn fn, void *arg,
+                           const lido_spawn_options *options, const char *where);
+
+/*
+ * Waits for the end of `task`, stores its result (if `result` is not NULL) and gives the handle
+ * back. On an error the caller still has the handle.
+ * From a task of any runtime or from a plain thread (which then blocks). -EBUSY: somebody else waits.
+ */
+LIDO_API int lido_join(lido_task *task, int *result);
+
+/*
+ * Cancels `task`, waits for its end whatever happens to the caller (its own cancellation and deadline
+ * do not cut this wait short), and gives the handle back: the destructor of running work. NULL is
+ * ignored. From where lido_join may be called.
+ */
+LIDO_API int lido_stop(lido_task *task, int *result);
+
+/*
+ * Asks `task` to stop: what it awaits, and everything it awaits from then on, returns -ECANCELED.
+ * The task cleans up and returns. From any thread.
+ */
+LIDO_API void lido_cancel(lido_task *task);
+
+/* Gives the handle back; the task goes on by itself. NULL is ignored. From any thread. */
+LIDO_API void lido_detach(lido_task *task);
+
+/* True once the task has returned its result. From any thread. */
+LIDO_API bool lido_task_is_done(const lido_task *task);
+
+/* The calling task, without a reference, or NULL outside a task. */
+LIDO_API lido_task *lido_self(void);
+
+/* The name given at its spawn, or NULL. From any thread. */
+LIDO_API const char *lido_task_name(const lido_task *task);
+
+/* Lets the other runnable tasks of this worker go first. */
+LIDO_API int lido_yield(void);
+
+/* True if the calling task has been cancelled; for long computations. */
+LIDO_API bool lido_is_cancelled(void);
+
+/* A key for task-local values: a static variable; `destroy` (or NULL) is called with a value that
+   is not NULL when its task ends. */
+typedef struct lido_local {
+    void (*destroy)(void *value);
+} lido_local;
+
+/* -ENOMEM. A previous value is not destroyed. */
+LIDO_API int lido_local_set(const lido_local *key, void *value);
+/* The value set by this task, or NULL. */
+LIDO_API void *lido_local_get(const lido_local *key);
+
+/* ---- Time ------------------------------------------------------------------------------------ */
+
+/* Now, in ns of CLOCK_MONOTONIC. From any thread. */
+LIDO_API uint64_t lido_now(void);
+
+/* Never wakes early. A negative duration, or a time that has passed, is a yield. */
+LIDO_API int lido_sleep(int64_t ms);
+LIDO_API int lido_sleep_until(uint64_t ns);
+
+/* What an interval does when ticks were missed because its task was late. */
+typedef enum lido_missed {
+    LIDO_MISSED_BURST, /* catch up: as many immediate ticks as were missed */
+    LIDO_MISSED_DELAY, /* the next tick is one period after this one */
+    LIDO_MISSED_SKIP   /* the next tick is the next multiple of the period */
+} lido_missed;
+
+typedef struct lido_interval {
+    uint64_t next;   /* ns, when the next tick is due */
+    uint64_t period; /* ns */
+    lido_missed missed;
+} lido_interval;
+
+/* The first tick is due one period from now. -EINVAL: a period that is not positive. */
+LIDO_API int lido_interval_init(lido_interval *interval, int64_t period_ms, lido_missed missed);
+/* Waits for the next tick. */
+LIDO_API int lido_interval_tick(lido_interval *interval);
+
+/*
+ * Every wait until the end of the enclosing block fails with -ETIMEDOUT once `ms` milliseconds have
+ * passed, however deep it is called, also in tasks that are spawned from the block. Scopes nest; the
+ * earlier deadline wins. Costs a clock read and a few stores: no timer is touched unless the task
+ * waits, and then at most once in a while, not once per wait.
+ * Idea of the scoped variable: systemd's SD_FIBER_TIMEOUT.
+ */
+#define lido_within(ms)                                                                            \
+    lido_deadline LIDO_UNIQUE(lido_deadline_, __LINE__)                                            \
+        __attribute__((cleanup(lido_deadline_pop), unused)) = lido_deadline_push(ms)
+
+typedef struct lido_deadline {
+    uint64_t outer;
+} lido_deadline;
+
+/* The two halves of lido_within, for where a block does not fit; they nest strictly. */
+LIDO_API lido_deadline lido_deadline_push(int64_t ms);
+LIDO_API void lido_deadline_pop(lido_deadline *deadline);
+
+/* ---- Addresses ------------------------------------------------------------------------------- */
+
+/* An IPv4, IPv6 or Unix socket address. A value; holds a struct sockaddr of the system. */
+typedef struct lido_address {
+    uint32_t length; /* of the sockaddr; 0: no address */
+    uint32_t lido_reserved;
+    uint64_t lido_private[16];
+} lido_address;
+
+/* Room for lido_address_format's text, with its end. */
+#define LIDO_ADDRESS_TEXT 128
+
+/*
+ * "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "*:80" (any, both families), ":80" (likewise).
+ * Numeric only, never waits. -EINVAL: no such form, a port out of 0..65535. From any thread.
+ */
+LIDO_API int lido_address_parse(lido_address *address, const char *text);
+/* A path, or "@name" in the abstract namespace. -ENAMETOOLONG, -EINVAL when empty. From any thread. */
+LIDO_API int lido_address_unix(lido_address *address, const char *path);
+/* "127.0.0.1:80", "[::1]:80", "/path", "@name", "" (unnamed). -ENOSPC. From any thread. */
+LIDO_API int lido_address_format(const lido_address *address, char *text, size_t size);
+/* The port, 0 for Unix addresses. From any thread. */
+LIDO_API unsigned lido_address_port(const lido_address *address);
+/* To and from the system's struct sockaddr. -EINVAL: too long. From any thread. */
+LIDO_API int lido_address_from_sockaddr(lido_address *address, const void *sockaddr, size_t length);
+LIDO_API const void *lido_address_sockaddr(const lido_address *address, size_t *length);
+/*
+ * Resolves "host:port" (names too; a service name may stand for the port) into at most `capacity`
+ * addresses, in the order of preference of the system; returns how many. A name is looked up by a
+ * helper thread; the calling task waits. -EINVAL: no port. -ENOENT: no such name. -EAGAIN: the
+ * name server did not answer.
+ */
+LIDO_API int lido_resolve(const char *host_port, lido_address *addresses, size_t capacity);
+
+/* ---- Byte streams: TCP, Unix sockets ---------------------------------------------------------- */
+
+typedef struct lido_slice {
+    void *base;
+    size_t length;
+} lido_slice; /* laid out as struct iovec */
+
+/*
+ * Connects to "host:port"; all addresses of a name are tried in turn. -ECONNREFUSED, -ENETUNREACH,
+ * -EADDRNOTAVAIL, ... of the last; -EMFILE; errors of lido_resolve.
+ */
+LIDO_API int lido_connect_tcp(lido_stream **stream, const char *host_port);
+/* The same, from a given local address ("127.0.0.1:0"). */
+LIDO_API int lido_connect_tcp_from(lido_stream **stream, const char *host_port, const char *source);
+/* Connects to an address of any family. */
+LIDO_API int lido_connect(lido_stream **stream, const lido_address *address);
+/* Connects to a Unix socket; "@name" is abstract. -ENOENT, -ECONNREFUSED, -ENAMETOOLONG. */
+LIDO_API int lido_connect_unix(lido_stream **stream, const char *path);
+/* Two connected streams within the process (a Unix socket pair). */
+LIDO_API int lido_stream_pair(lido_stream *pair[2]);
+/* Takes over a connected stream socket or a pipe end, and makes it non-blocking. -EBADF, -EINVAL. */
+LIDO_API int lido_stream_from_fd(lido_stream **stream, int fd);
+/* Gives the descriptor (non-blocking) to the caller and frees the stream. -EBUSY: a task waits on it. */
+LIDO_API int lido_stream_into_fd(lido_stream *stream);
+/* The descriptor, still owned by the stream. */
+LIDO_API int lido_stream_fd(const lido_stream *stream);
+
+/*
+ * A stream may be used by two tasks at once, one that reads and one that writes. A second task on one
+ * side gets -EBUSY. Closing a stream on which another task waits ends that wait with -ECANCELED.
+ *
+ * lido_read returns the number of bytes read, at most `size`, as soon as there are any; 0 at the
+ * end of the stream. lido_write returns the number of bytes written, at least 1 unless size is 0.
+ * -ECONNRESET, -EPIPE (never SIGPIPE), ...
+ */
+LIDO_API ssize_t lido_read(lido_stream *stream, void *buffer, size_t size);
+LIDO_API ssize_t lido_write(lido_stream *stream, const void *buffer, size_t size);
+/* At most 1024 slices. */
+LIDO_API ssize_t lido_readv(lido_stream *stream, const lido_slice *slices, size_t count);
+LIDO_API ssize_t lido_writev(lido_stream *stream, const lido_slice *slices, size_t count);
+/*
+ * All `size` bytes, in as many steps as it takes. Returns size; read_all less at the end of the
+ * stream. An error after a part was transferred is returned as such; `*done` (may be NULL) receives how
+ * many bytes were transferred, in every case.
+ */
+LIDO_API ssize_t lido_read_all(lido_stream *stream, void *buffer, size_t size, size_t *done);
+LIDO_API ssize_t lido_write_all(lido_stream *stream, const void *buffer, size_t size, size_t *done);
+/* As lido_read, and leaves the bytes in the stream. -ENOTSOCK on a pipe. */
+LIDO_API ssize_t lido_peek(lido_stream *stream, void *buffer, size_t size);
+
+typedef enum lido_side { LIDO_SIDE_READ, LIDO_SIDE_WRITE, LIDO_SIDE_BOTH } lido_side;
+
+/* Ends a direction: the peer reads the end of the stream after LIDO_SIDE_WRITE. -ENOTCONN. Never waits. */
+LIDO_API int lido_shutdown_stream(lido_stream *stream, lido_side side);
+/* Closes and frees. NULL is ignored. Never waits. Also from a plain thread. */
+LIDO_API void lido_close(lido_stream *stream);
+
+/*
+ * Copies until the end of `source`; returns the bytes copied, or the error that ended it (`*done`,
+ * which may be NULL, receives the bytes copied in every case). The two may be the same stream. Holds no buffer while it waits for
+ * input: an idle connection costs its fiber and nothing else.
+ */
+LIDO_API ssize_t lido_copy(lido_stream *destination, lido_stream *source, uint64_t *done);
+
+LIDO_API int lido_stream_local_address(const lido_stream *stream, lido_address *address);
+LIDO_API int lido_stream_peer_address(const lido_stream *stream, lido_address *address);
+
+/* Who is at the other end of a Unix socket, as of its connect. -ENOTSUP elsewhere. */
+typedef struct lido_credentials {
+    int64_t pid; /* -1: unknown */
+    uint32_t uid;
+    uint32_t gid;
+} lido_credentials;
+LIDO_API int lido_stream_peer_credentials(const lido_stream *stream, lido_credentials *credentials);
+
+/* ---- Socket options --------------------------------------------------------------------------- */
+
+typedef enum lido_option {
+    LIDO_OPTION_NODELAY = 1,       /* bool: small segments at once (TCP_NODELAY) */
+    LIDO_OPTION_KEEPALIVE,         /* seconds of silence before the first probe; 0: off */
+    LIDO_OPTION_LINGER,            /* seconds that close may go on sending; 0 resets; -1: off */
+    LIDO_OPTION_TTL,               /* 1..255, hop limit on IPv6 */
+    LIDO_OPTION_SEND_BUFFER,       /* bytes; the system may round and double */
+    LIDO_OPTION_RECV_BUFFER,       /* bytes; likewise */
+    LIDO_OPTION_BROADCAST,         /* bool */
+    LIDO_OPTION_MULTICAST_LOOP_V4, /* bool */
+    LIDO_OPTION_MULTICAST_LOOP_V6, /* bool */
+    LIDO_OPTION_MULTICAST_TTL_V4,  /* 0..255 */
+    LIDO_OPTION_MULTICAST_HOPS_V6, /* 0..255 */
+    LIDO_OPTION_ERROR              /* get only: the pending error as a negative errno, cleared */
+} lido_option;
+
+/* -EINVAL: a value out of range; -ENOPROTOOPT, -EOPNOTSUPP: not for this kind of socket. */
+LIDO_API int lido_stream_set(lido_stream *stream, lido_option option, int value);
+LIDO_API int lido_stream_get(const lido_stream *stream, lido_option option, int *value);
+LIDO_API int lido_listener_set(lido_listener *listener, lido_option option, int value);
+LIDO_API int lido_listener_get(const lido_listener *listener, lido_option option, int *value);
+LIDO_API int lido_datagram_set(lido_datagram *socket, lido_option option, int value);
+LIDO_API int lido_datagram_get(const lido_datagram *socket, lido_option option, int *value);
+
+/* ---- Listeners -------------------------------------------------------------------------------- */
+
+typedef struct lido_listen_options {
+    size_t size;     /* sizeof(lido_listen_options) */
+    int backlog;     /* default 4096; the system's limit applies */
+    bool reuse_port; /* share the port with other listeners (SO_REUSEPORT) */
+    bool v6_only;    /* an IPv6 listener takes no IPv4 connections */
+} lido_listen_options;
+
+#define LIDO_LISTEN_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        .size = sizeof(lido_listen_options)                                                        \
+    }
+
+/*
+ * Listens on "host:port", "[::1]:0", "*:80"; port 0 lets the system choose (see
+ * lido_listener_local_address). SO_REUSEADDR is set. -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE;
+ * errors of lido_resolve.
+ */
+LIDO_API int lido_listen_tcp(lido_listener **listener, const char *host_port);
+LIDO_API int lido_listen_tcp_with(lido_listener **listener, const char *host_port,
+                                  const lido_listen_options *options);
+/* A Unix socket; "@name" is abstract. The path is removed when the listener is closed.
+   -EADDRINUSE: it exists. -ENAMETOOLONG. */
+LIDO_API int lido_listen_unix(lido_listener **listener, const char *path);
+/* Takes over a listening socket (socket activation) and makes it non-blocking. -EBADF, -EINVAL. */
+LIDO_API int lido_listener_from_fd(lido_listener **listener, int fd);
+LIDO_API int lido_listener_fd(const lido_listener *listener);
+LIDO_API int lido_listener_local_address(const lido_listener *listener, lido_address *address);
+/* Closes and frees; a task that accepts on it gets -ECANCELED. NULL is ignored. */
+LIDO_API void lido_listener_close(lido_listener *listener);
+
+/* Waits for a connection. `peer` may be NULL. -EMFILE, -ENFILE, -ENOMEM: nothing was accepted, the
+   connection waits in the backlog; connections that died there are passed over. */
+LIDO_API int lido_accept(lido_listener *listener, lido_stream **stream, lido_address *peer);
+
+typedef struct lido_serve_options {
+    size_t size;              /* sizeof(lido_serve_options) */
+    const char *name;         /* of the connections' tasks; lives as long as they */
+    lido_placement placement; /* default: the runtime's policy */
+} lido_serve_options;
+
+#define LIDO_SERVE_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        .size = sizeof(lido_serve_options)                                                         \
+    }
+
+/*
+ * Accepts connections and starts a fiber fn(stream) for each, on a worker that the policy chooses;
+ * the fiber owns the stream. Goes on until the calling task is cancelled or the listener fails;
+ * never returns 0. The listener stays the caller's, its connections go on.
+ * Out of descriptors or memory: accepting pauses until some are free, nobody is turned away.
+ */
+#define lido_serve(listener, fn) lido_serve_at((listener), (fn), NULL, LIDO_HERE)
+#define lido_serve_with(listener, fn, options) lido_serve_at((listener), (fn), (options), LIDO_HERE)
+LIDO_API int lido_serve_at(lido_listener *listener, lido_fn fn, const lido_serve_options *options,
+                           const char *where);
+
+/* ---- Datagrams: UDP, Unix --------------------------------------------------------------------- */
+
+/* Binds a UDP socket to "host:port". Errors as lido_listen_tcp. */
+LIDO_API int lido_bind_udp(lido_datagram **socket, const char *host_port);
+/* A Unix datagram socket; path NULL: unnamed. */
+LIDO_API int lido_bind_unix_datagram(lido_datagram **socket, const char *path);
+LIDO_API int lido_datagram_pair(lido_datagram *pair[2]);
+LIDO_API int lido_datagram_from_fd(lido_datagram **socket, int fd);
+LIDO_API int lido_datagram_fd(const lido_datagram *socket);
+/* Sets the peer of lido_send and lido_recv. Never waits. */
+LIDO_API int lido_datagram_connect(lido_datagram *socket, const lido_address *peer);
+LIDO_API int lido_datagram_local_address(const lido_datagram *socket, lido_address *address);
+LIDO_API int lido_datagram_peer_address(const lido_datagram *socket, lido_address *address);
+LIDO_API void lido_datagram_close(lido_datagram *socket);
+/*
+ * One datagram each. A receive tells through `truncated` (may be NULL) that the datagram was longer
+ * than the buffer and its rest is lost. -EMSGSIZE: too long to send. -ECONNREFUSED: nobody was there
+ * for an earlier one. One task may send while another receives.
+ */
+LIDO_API ssize_t lido_send(lido_datagram *socket, const void *buffer, size_t size);
+LIDO_API ssize_t lido_recv(lido_datagram *socket, void *buffer, size_t size, bool *truncated);
+LIDO_API ssize_t lido_send_to(lido_datagram *socket, const void *buffer, size_t size,
+                              const lido_address *to);
+LIDO_API ssize_t lido_recv_from(lido_datagram *socket, void *buffer, size_t size,
+                                lido_address *from, bool *truncated);
+/* `group` is an IPv4 or IPv6 multicast address (its port is ignored); `interface_index` 0: the
+   system's choice. -EINVAL: not multicast. */
+LIDO_API int lido_multicast_join(lido_datagram *socket, const lido_address *group,
+                                 unsigned interface_index);
+LIDO_API int lido_multicast_leave(lido_datagram *socket, const lido_address *group,
+                                  unsigned interface_index);
+
+/* ---- Foreign descriptors and signals ---------------------------------------------------------- */
+
+#define LIDO_READABLE 1
+#define LIDO_WRITABLE 2
+
+/*
+ * Waits until a descriptor that lido does not own (a C library's socket) is ready for one of
+ * `events`; returns those that hold. Errors and hang-ups count as ready. -EBADF. -EPERM: the system
+ * cannot poll it (a regular file). -EBUSY: another task of this worker polls it.
+ */
+LIDO_API int lido_poll_fd(int fd, int events);
+
+/*
+ * Waits for a signal and returns its number. The first call for a signal installs a handler, which
+ * stays: from then on the signal no longer has its default effect. One that arrives while nobody
+ * waits is kept (once) for the next caller; one that arrives while several wait wakes them all.
+ * -EINVAL: not a signal, or one that cannot be caught.
+ */
+LIDO_API int lido_signal(int signal);
+LIDO_API int lido_signal_any(const int *signals, size_t count);
+
+/* ---- Futures ---------------------------------------------------------------------------------- */
+
+/* A task's wake-up, to be kept by whoever will make it run again. */
+typedef struct lido_waker {
+    uintptr_t lido_private;
+} lido_waker;
+
+/* What a poll returns while it has no result. */
+#define LIDO_PENDING (-2147483647 - 1)
+
+/*
+ * A state machine. `poll` goes on from where it was, starts or asks operations, hands them `waker`, and
+ * returns LIDO_PENDING, or its result. It must not wait. It is called on one worker only, again after
+ * each wake-up (also without one). The runtime does not touch the future after poll has returned
+ * a result, so poll's last act may be to free it.
+ */
+typedef struct lido_future lido_future;
+struct lido_future {
+    int (*poll)(lido_future *self, const lido_waker *waker);
+};
+
+/* As lido_spawn*; the future is the caller's and must live until it has returned its result. */
+#define lido_spawn_future(task, future)                                                            \
+    lido_spawn_future_at(NULL, (task), (future), NULL, LIDO_HERE)
+#define lido_spawn_future_with(task, future, options)                                              \
+    lido_spawn_future_at(NULL, (task), (future), (options), LIDO_HERE)
+#define lido_runtime_spawn_future(runtime, task, future)                                           \
+    lido_spawn_future_at((runtime), (task), (future), NULL, LIDO_HERE)
+LIDO_API int lido_spawn_future_at(lido_runtime *runtime, lido_task **task, lido_future *future,
+                                  const lido_spawn_options *options, const char *where);
+
+/* As lido_serve, with a future for each connection: `make` takes the stream over and returns the
+   future, or NULL when out of memory (the stream is then lido's again, and closed). */
+#define lido_serve_futures(listener, make, arg, options)                                           \
+    lido_serve_futures_at((listener), (make), (arg), (options), LIDO_HERE)
+LIDO_API int lido_serve_futures_at(lido_listener *listener,
+                                   lido_future *(*make)(void *arg, lido_stream *stream), void *arg,
+                                   const lido_serve_options *options, const char *where);
+
+/* A waker of one's own, from a borrowed one (which is valid during poll only). From any thread. */
+LIDO_API lido_waker lido_waker_clone(const lido_waker *waker);
+/* Makes the task run again; a task that is done is left alone. Any number of times, from any thread. */
+LIDO_API void lido_waker_wake(const lido_waker *waker);
+/* Gives a cloned waker back. From any thread. */
+LIDO_API void lido_waker_drop(lido_waker *waker);
+
+/*
+ * One operation, embedded in the future that awaits it: start it with lido_op_read etc., then poll.
+ * Until lido_op_poll has returned something other than LIDO_PENDING, the op, its buffer and its
+ * stream stay where they are. An op that has not been started may be thrown away.
+ */
+typedef struct lido_op {
+    uint64_t lido_private[7];
+} lido_op;
+
+/* Starting only fills in the op; the work begins with the first poll. */
+LIDO_API void lido_op_read(lido_op *op, lido_stream *stream, void *buffer, size_t size);
+LIDO_API void lido_op_write(lido_op *op, lido_stream *stream, const void *buffer, size_t size);
+/* Waits until a read or write would not have to wait, and transfers nothing; result 0. */
+LIDO_API void lido_op_readable(lido_op *op, lido_stream *stream);
+LIDO_API void lido_op_writable(lido_op *op, lido_stream *stream);
+/* Result 0; the connection is in *stream. */
+LIDO_API void lido_op_accept(lido_op *op, lido_listener *listener, lido_stream **stream);
+
+/* LIDO_PENDING (the waker will be used), or the result, as of the function of the same name. */
+LIDO_API ssize_t lido_op_poll(lido_op *op, const lido_waker *waker);
+
+/* A timer, embedded in the future that awaits it. lido_timer_stop must be called before it is thrown away
+   if lido_timer_poll has returned LIDO_PENDING last. */
+typedef struct lido_timer {
+    uint64_t lido_private[6];
+} lido_timer;
+
+LIDO_API void lido_timer_start(lido_timer *timer, int64_t ms);
+LIDO_API void lido_timer_start_at(lido_timer *timer, uint64_t ns);
+/* LIDO_PENDING, or 0 once the time has come. */
+LIDO_API int lido_timer_poll(lido_timer *timer, const lido_waker *waker);
+LIDO_API void lido_timer_stop(lido_timer *timer);
+
+/* As lido_join, for a future: LIDO_PENDING, or as lido_join. Polled to its end, or given up with
+   lido_join_forgo, after which the handle is still the caller's. */
+LIDO_API int lido_join_poll(lido_task *task, int *result, const lido_waker *waker);
+LIDO_API void lido_join_forgo(lido_task *task);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
