@@ -1,0 +1,162 @@
+/*
+ * The state word of a task: flags and a reference count in one atomic word, and every transition
+ * that it can make, by name. Nothing else touches the word.
+ *
+ *     NOTIFIED   a wake-up from another thread is under way: the task sits in its worker's inbox.
+ *                The inbox holds one reference.
+ *     CANCELLED  somebody asked the task to stop; never cleared.
+ *     DONE       the future has returned its result; wake-ups are ignored from here on.
+ *     JOINER     task->joiner is valid: a waker to be used when DONE is set.
+ *     THREAD     a plain thread waits on this word for DONE, with the operating system's futex.
+ *     refs       the scheduler (until DONE), each handle, each owned waker, the inbox.
+ *
+ * Wake-ups from the task's own worker do not come here: they are plain flags of the run queue
+ * (task.h). That is what makes a yield and a local wake-up free of atomics.
+ *
+ * Each transition that can drop the last reference says so with its return value, and the caller
+ * frees the task. Model-checked in tests/model/test_state.c.
+ */
+#ifndef LIDO_TASK_STATE_H
+#define LIDO_TASK_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+
+#define LIDO__NOTIFIED 1u
+#define LIDO__CANCELLED 2u
+#define LIDO__DONE 4u
+#define LIDO__JOINER 8u
+#define LIDO__THREAD 16u
+#define LIDO__REF 32u
+
+struct lido__state {
+    lido__shared uint32_t word;
+};
+
+/* A task that nobody else can see yet, with `refs` references. */
+static inline void lido__state_init(struct lido__state *state, uint32_t refs)
+{
+    state->word = refs * LIDO__REF;
+}
+
+/* The same for a task that starts its life in an inbox: `refs` includes the inbox's. */
+static inline void lido__state_init_notified(struct lido__state *state, uint32_t refs)
+{
+    state->word = refs * LIDO__REF | LIDO__NOTIFIED;
+}
+
+/* Relaxed: a new reference is made from one that the caller holds, so nothing can be freed. */
+static inline void lido__state_ref(struct lido__state *state)
+{
+    lido__fetch_add(&state->word, LIDO__REF, LIDO__RELAXED);
+}
+
+/*
+ * Drops one reference; true if it was the last.
+ * The holder of the only reference has nobody to race with, and skips the read-modify-write: its
+ * acquire load pairs with the release of whoever dropped theirs before.
+ */
+static inline bool lido__state_unref(struct lido__state *state)
+{
+    uint32_t word = lido__load(&state->word, LIDO__ACQUIRE);
+    if (word / LIDO__REF == 1)
+        return true;
+    return lido__fetch_sub(&state->word, LIDO__REF, LIDO__ACQ_REL) / LIDO__REF == 1;
+}
+
+/*
+ * A wake-up from another thread, with extra flags to set (CANCELLED or 0). True: the caller must
+ * push the task into its worker's inbox, which now has a reference.
+ *
+ * Release: the event that the caller wakes for is seen by the poll after the take. When NOTIFIED
+ * was already set, the word is still written, for the same reason: take reads from it.
+ */
+static inline bool lido__state_notify(struct lido__state *state, uint32_t flags)
+{
+    uint32_t old = lido__load(&state->word, LIDO__RELAXED);
+    uint32_t new;
+    do {
+        new = old | flags;
+        if (!(old & (LIDO__NOTIFIED | LIDO__DONE)))
+            new = (new | LIDO__NOTIFIED) + LIDO__REF;
+    } while (!lido__cas(&state->word, &old, new, LIDO__ACQ_REL, LIDO__RELAXED));
+    return !(old & (LIDO__NOTIFIED | LIDO__DONE));
+}
+
+enum lido__taken {
+    LIDO__TAKEN_RUN,  /* make it runnable */
+    LIDO__TAKEN_DROP, /* it is done already: nothing to run */
+    LIDO__TAKEN_FREE, /* it is done, and the inbox held the last reference */
+};
+
+/*
+ * The worker has taken the task from its inbox: clears NOTIFIED and drops the inbox's reference.
+ * Acquire: pairs with the release in notify.
+ */
+static inline enum lido__taken lido__state_take(struct lido__state *state)
+{
+    uint32_t old = lido__fetch_sub(&state->word, LIDO__NOTIFIED + LIDO__REF, LIDO__ACQ_REL);
+    if (!(old & LIDO__DONE))
+        return LIDO__TAKEN_RUN;
+    return old / LIDO__REF == 1 ? LIDO__TAKEN_FREE : LIDO__TAKEN_DROP;
+}
+
+/* From the task's own worker; other threads cancel through notify. */
+static inline void lido__state_cancel(struct lido__state *state)
+{
+    lido__fetch_or(&state->word, LIDO__CANCELLED, LIDO__RELAXED);
+}
+
+static inline bool lido__state_cancelled(const struct lido__state *state)
+{
+    return lido__load(&state->word, LIDO__RELAXED) & LIDO__CANCELLED;
+}
+
+static inline bool lido__state_done(const struct lido__state *state)
+{
+    return lido__load(&state->word, LIDO__ACQUIRE) & LIDO__DONE;
+}
+
+/*
+ * Somebody wants to be told of DONE: `flag` is JOINER (task->joiner has been written) or THREAD.
+ * False: DONE is set already, nothing was registered, and the result may be read.
+ * Release: the joiner's waker is seen by finish. Acquire: on false, the result is.
+ */
+static inline bool lido__state_await(struct lido__state *state, uint32_t flag)
+{
+    uint32_t old = lido__load(&state->word, LIDO__ACQUIRE);
+    do {
+        if (old & LIDO__DONE)
+            return false;
+    } while (!lido__cas(&state->word, &old, old | flag, LIDO__RELEASE, LIDO__ACQUIRE));
+    return true;
+}
+
+/*
+ * Takes the registration back (the joiner's own wait was cut short). False: DONE is set, and
+ * whoever set it has used the waker or is about to: the result may be read.
+ */
+static inline bool lido__state_forgo(struct lido__state *state)
+{
+    uint32_t old = lido__load(&state->word, LIDO__ACQUIRE);
+    do {
+        if (old & LIDO__DONE)
+            return false;
+    } while (!lido__cas(&state->word, &old, old & ~LIDO__JOINER, LIDO__ACQ_REL, LIDO__ACQUIRE));
+    return true;
+}
+
+/*
+ * The future has returned. Returns the flags as they were: JOINER and THREAD are to be told; NOTIFIED
+ * says that a wake-up is under way, which will yet arrive in the inbox (it is the last one). The scheduler's reference stays until it has been, because telling needs the task: the joiner may
+ * see DONE and drop its handle at any moment from here on.
+ * Release: the result is seen by whoever sees DONE. Acquire: pairs with the release in await.
+ */
+static inline uint32_t lido__state_finish(struct lido__state *state)
+{
+    return lido__fetch_or(&state->word, LIDO__DONE, LIDO__ACQ_REL) & (LIDO__REF - 1);
+}
+
+#endif

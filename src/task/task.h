@@ -1,0 +1,96 @@
+/*
+ * A task: a future that has been spawned. This is the thing that is scheduled, woken, joined and
+ * cancelled; the scheduler knows nothing of what the future does (law 1).
+ *
+ * Ownership: reference counted (state.h). The memory is a slab's and 104 bytes, for at a million
+ * connections each byte counts.
+ *
+ * Threads: a task belongs to one worker from its spawn to its end. Fields without a remark are
+ * written before the task is shared, or by that worker's thread only. Another thread may touch
+ * `state`, and `mail` when state says so.
+ */
+#ifndef LIDO_TASK_TASK_H
+#define LIDO_TASK_TASK_H
+
+#include <lido.h>
+
+#include "base/list.h"
+#include "task/state.h"
+
+struct lido__worker;
+struct lido__extra;
+
+/* task->flags */
+#define LIDO__TASK_QUEUED 1u     /* in its worker's run queue */
+#define LIDO__TASK_ROOT 2u       /* its spawns are dealt over the pool */
+#define LIDO__TASK_FIBER 4u      /* its future is a fiber */
+#define LIDO__TASK_UNSTARTED 8u  /* a fiber that has no stack yet: `entry` and `arg` are valid */
+#define LIDO__TASK_STOPPING 16u  /* in lido_stop: neither cancellation nor deadline end the wait */
+#define LIDO__TASK_COUNTED 32u   /* counted in its worker's `incoming` */
+#define LIDO__TASK_OWN_EXTRA 64u /* `extra` came from malloc */
+#define LIDO__TASK_ARRIVING 128u /* new, on its way to its worker */
+#define LIDO__TASK_ENDED 256u    /* done, but still in the run queue, which holds the reference */
+
+struct lido_task {
+    union {
+        lido_future *future;
+        lido_fn entry; /* a fiber that has not started */
+    };
+    union {
+        struct lido__extra *extra; /* NULL until needed */
+        void *arg;                 /* a fiber that has not started */
+    };
+    struct lido__worker *worker;
+    struct lido__link run;  /* in the run queue */
+    struct lido__link mail; /* in the inbox */
+    struct lido__state state;
+    int result;             /* valid when DONE */
+    lido_waker joiner;      /* written before JOINER is set in state, read after DONE is */
+    struct lido__node live; /* in the worker's list of live tasks */
+    const char *name;
+    const char *where;
+    uint64_t deadline; /* ns; LIDO__NEVER */
+    uint32_t flags;
+    uint32_t reserved;
+};
+
+/*
+ * A task with `refs` references for a future or, with `entry`, a fiber; NULL when out of memory.
+ * It belongs to no worker yet. Any thread.
+ */
+lido_task *lido__task_new(uint32_t refs, uint32_t flags, const char *name, const char *where);
+
+/* Gives the memory back: only after a state transition has said that this was the last reference. */
+void lido__task_free(lido_task *task);
+
+static inline void lido__task_unref(lido_task *task)
+{
+    if (lido__state_unref(&task->state))
+        lido__task_free(task);
+}
+
+/* A waker is the address of its task; the lowest bit says whether it holds a reference. */
+#define LIDO__WAKER_OWNED ((uintptr_t)1)
+
+static inline lido_waker lido__waker_borrow(lido_task *task)
+{
+    return (lido_waker){(uintptr_t)task};
+}
+
+static inline lido_waker lido__waker_own(lido_task *task)
+{
+    lido__state_ref(&task->state);
+    return (lido_waker){(uintptr_t)task | LIDO__WAKER_OWNED};
+}
+
+static inline lido_task *lido__waker_task(lido_waker waker)
+{
+    return (lido_task *)(waker.lido_private & ~LIDO__WAKER_OWNED);
+}
+
+static inline bool lido__waker_owned(lido_waker waker)
+{
+    return waker.lido_private & LIDO__WAKER_OWNED;
+}
+
+#endif
