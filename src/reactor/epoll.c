@@ -1,0 +1,188 @@
+#include "reactor/epoll.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "os/os.h"
+#include "reactor/ready.h"
+
+/* Events that one wait can return: enough that a thousand busy connections share a system call. */
+#define EVENTS 512
+
+struct epoll {
+    struct lido__reactor base;
+    int fd;
+    int wake_fd;
+    bool no_pwait2; /* the kernel has only millisecond timeouts */
+    struct epoll_event events[EVENTS];
+};
+
+/*
+ * What an event carries: the handle in the lower 48 bits (user space on x86-64 and aarch64 has no
+ * more), its generation above. 0 is the wake descriptor.
+ */
+static uint64_t token_of(const struct lido__handle *handle)
+{
+    uint16_t generation = lido__load(&handle->generation, LIDO__RELAXED);
+    return (uint64_t)(uintptr_t)handle | (uint64_t)generation << 48;
+}
+
+static struct lido__handle *handle_of(uint64_t token)
+{
+    struct lido__handle *handle = (struct lido__handle *)(uintptr_t)(token & 0xffffffffffffu);
+    if (lido__load(&handle->generation, LIDO__RELAXED) != (uint16_t)(token >> 48))
+        return NULL;
+    return handle;
+}
+
+static int control(struct epoll *epoll, int what, int fd, uint32_t events, uint64_t token)
+{
+    struct epoll_event event = {.events = events, .data.u64 = token};
+    int r = lido__fault("epoll_ctl");
+    if (r < 0)
+        return r;
+    return epoll_ctl(epoll->fd, what, fd, &event) < 0 ? -errno : 0;
+}
+
+static int epoll_init(struct lido__reactor *reactor)
+{
+    struct epoll *epoll = (struct epoll *)reactor;
+    int r = lido__fault("epoll_create");
+    epoll->fd = r < 0 ? r : epoll_create1(EPOLL_CLOEXEC);
+    if (epoll->fd < 0)
+        return r < 0 ? r : -errno;
+    r = lido__fault("eventfd");
+    epoll->wake_fd = r < 0 ? r : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (epoll->wake_fd < 0) {
+        r = r < 0 ? r : -errno;
+        close(epoll->fd);
+        return r;
+    }
+    epoll->no_pwait2 = false;
+    r = control(epoll, EPOLL_CTL_ADD, epoll->wake_fd, EPOLLIN | EPOLLET, 0);
+    if (r < 0) {
+        close(epoll->wake_fd);
+        close(epoll->fd);
+    }
+    return r;
+}
+
+static void epoll_fini(struct lido__reactor *reactor)
+{
+    struct epoll *epoll = (struct epoll *)reactor;
+    close(epoll->wake_fd);
+    close(epoll->fd);
+}
+
+static void epoll_release(struct lido__reactor *reactor, struct lido__handle *handle)
+{
+    struct epoll *epoll = (struct epoll *)reactor;
+    /* Explicit, although close would do: a child between fork and exec may hold the file open, and
+       its registration would then outlive the handle. Cannot fail for a registered descriptor. */
+    struct epoll_event none = {0};
+    epoll_ctl(epoll->fd, EPOLL_CTL_DEL, handle->fd, &none);
+    lido__fetch_add(&handle->generation, 1, LIDO__RELAXED);
+    lido__store(&handle->reactor, NULL, LIDO__RELAXED);
+}
+
+/*
+ * The handle is used from this worker now. It leaves the reactor on which it waited before, unless
+ * somebody still waits there on its other side.
+ */
+static int watch(struct lido__reactor *reactor, struct lido__handle *handle)
+{
+    struct epoll *epoll = (struct epoll *)reactor;
+    struct lido__reactor *before = lido__handle_reactor(handle);
+    if (before) {
+        if (lido__side_busy(handle, 0) || lido__side_busy(handle, 1))
+            return 0;
+        before->ops->release(before, handle);
+    }
+    int r = control(epoll, EPOLL_CTL_ADD, handle->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                    token_of(handle));
+    if (r < 0)
+        return r == -EEXIST ? -EBUSY : r;
+    lido__store(&handle->reactor, reactor, LIDO__RELAXED);
+    return 0;
+}
+
+static bool epoll_submit(struct lido__reactor *reactor, struct lido__op *op)
+{
+    return lido__ready_submit(reactor, op, watch);
+}
+
+static size_t dispatch(const struct epoll_event *event, struct lido__fifo *handed)
+{
+    uint32_t what = event->events;
+    struct lido__handle *handle = event->data.u64 ? handle_of(event->data.u64) : NULL;
+    size_t count = 0;
+    if (!handle)
+        return 0;
+    if (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        count += lido__ready_event(handle, 0, LIDO__SIDE_HUNG, handed);
+    else if (what & EPOLLIN)
+        count += lido__ready_event(handle, 0, LIDO__SIDE_READY, handed);
+    if (what & (EPOLLHUP | EPOLLERR))
+        count += lido__ready_event(handle, 1, LIDO__SIDE_HUNG, handed);
+    else if (what & EPOLLOUT)
+        count += lido__ready_event(handle, 1, LIDO__SIDE_READY, handed);
+    return count;
+}
+
+/* Rounded up, so that a timer that is due then is due when the wait returns. */
+static int milliseconds(uint64_t ns)
+{
+    uint64_t ms = ns / 1000000 + (ns % 1000000 != 0);
+    return ns == UINT64_MAX || ms > INT32_MAX ? -1 : (int)ms;
+}
+
+static int wait_events(struct epoll *epoll, uint64_t timeout)
+{
+    /* The plain call for the two common cases: it is the cheaper one. */
+    if (timeout == 0 || timeout == UINT64_MAX || epoll->no_pwait2)
+        return epoll_wait(epoll->fd, epoll->events, EVENTS, milliseconds(timeout));
+    struct timespec ts = {.tv_sec = (time_t)(timeout / 1000000000),
+                          .tv_nsec = (long)(timeout % 1000000000)};
+    int n = epoll_pwait2(epoll->fd, epoll->events, EVENTS, &ts, NULL);
+    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
+        epoll->no_pwait2 = true;
+        return wait_events(epoll, timeout);
+    }
+    return n;
+}
+
+static size_t epoll_wait_ops(struct lido__reactor *reactor, uint64_t timeout,
+                             struct lido__fifo *handed)
+{
+    struct epoll *epoll = (struct epoll *)reactor;
+    int n = wait_events(epoll, timeout);
+    size_t count = 0;
+    for (int i = 0; i < n; i++)
+        count += dispatch(&epoll->events[i], handed);
+    return count;
+}
+
+static void epoll_wake(struct lido__reactor *reactor)
+{
+    struct epoll *epoll = (struct epoll *)reactor;
+    uint64_t one = 1;
+    /* Can only fail when 2^64 - 2 wakes have added up, and then the descriptor is readable anyway. */
+    ssize_t r = write(epoll->wake_fd, &one, sizeof(one));
+    (void)r;
+}
+
+const struct lido__reactor_ops lido__epoll = {
+    .name = "epoll",
+    .size = sizeof(struct epoll),
+    .init = epoll_init,
+    .fini = epoll_fini,
+    .submit = epoll_submit,
+    .cancel = lido__ready_cancel,
+    .release = epoll_release,
+    .wait = epoll_wait_ops,
+    .wake = epoll_wake,
+};

@@ -1,0 +1,72 @@
+/*
+ * A handle: a descriptor, where it is registered, and for each side (read, write) one word that
+ * says what is known about it. Streams, listeners and datagram sockets begin with one.
+ *
+ * The side word is the whole protocol between the task that uses a side and the thread of the reactor
+ * that watches it (mostly the same thread; tests/model/test_side.c for when it is not):
+ *
+ *     DRAINED  the last attempt would have waited: do not try, arm
+ *     READY    worth a try
+ *     HUNG     worth a try, also after a short transfer: an end or an error is pending, and no
+ *              further event need come
+ *     an op    armed: whoever replaces it owns the op
+ *
+ * A task clears READY before it tries, so that an event that comes in between is not lost; it
+ * arms by DRAINED -> op, which fails if there was one. An event replaces anything by READY or HUNG.
+ *
+ * Handles come from type-stable memory and carry a generation, because a reactor's thread
+ * may hold an event of a handle that another thread has just closed: it then finds another
+ * generation, or at worst makes a try of a newer handle superfluous.
+ */
+#ifndef LIDO_REACTOR_HANDLE_H
+#define LIDO_REACTOR_HANDLE_H
+
+#include <lido.h>
+
+#include "base/atomic.h"
+
+struct lido__op;
+struct lido__reactor;
+
+#define LIDO__SIDE_DRAINED ((uintptr_t)0)
+#define LIDO__SIDE_READY ((uintptr_t)1)
+#define LIDO__SIDE_HUNG ((uintptr_t)2)
+
+enum lido__handle_kind {
+    LIDO__HANDLE_SOCKET, /* send and recv apply */
+    LIDO__HANDLE_FILE,   /* a pipe: read and write only */
+    LIDO__HANDLE_LISTENER,
+    LIDO__HANDLE_FOREIGN, /* lido_poll_fd: never closed by lido */
+};
+
+struct lido__handle {
+    lido__shared struct lido__reactor *reactor; /* where it is registered, or NULL */
+    lido__shared uintptr_t side[2];
+    int fd;
+    uint8_t kind;  /* enum lido__handle_kind */
+    uint8_t flags; /* for the room that owns the handle */
+    lido__shared uint16_t generation;
+    void *owner; /* for the room that owns the handle */
+};
+
+/* From the slab; -ENOMEM as NULL. The descriptor must be non-blocking. From any thread. */
+struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind);
+/* Gives the memory back; the descriptor must be closed or released, the handle not registered. */
+void lido__handle_free(struct lido__handle *handle);
+
+/*
+ * Where the handle is registered. Relaxed: two tasks on two workers may use the two sides and register
+ * it twice; the events of both are delivered, and the second registration ends with the descriptor.
+ */
+static inline struct lido__reactor *lido__handle_reactor(const struct lido__handle *handle)
+{
+    return lido__load(&handle->reactor, LIDO__RELAXED);
+}
+
+/* Whether an op is armed on a side. */
+static inline bool lido__side_busy(const struct lido__handle *handle, unsigned side)
+{
+    return lido__load(&handle->side[side], LIDO__RELAXED) > LIDO__SIDE_HUNG;
+}
+
+#endif

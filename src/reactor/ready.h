@@ -1,0 +1,32 @@
+/*
+ * From readiness to completion: what epoll and kqueue share.
+ *
+ * An op is tried at once, by the thread of its task. If it would have to wait it is armed on the
+ * side of its handle; an event hands it back, and the task tries again: the kernel's work, nine
+ * tenths of what an echo costs, is done where the task is. A short transfer proves a stream
+ * drained, so that the next op arms without a system call that is known to fail.
+ */
+#ifndef LIDO_REACTOR_READY_H
+#define LIDO_REACTOR_READY_H
+
+#include "reactor/reactor.h"
+
+/*
+ * The submit of a readiness reactor. `watch` registers the handle for both sides, edge-triggered, on
+ * the reactor; it is called when an op must wait and handle->reactor is not this one.
+ * 0 or a negative errno.
+ */
+bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op,
+                        int (*watch)(struct lido__reactor *reactor, struct lido__handle *handle));
+
+/* The cancel of a readiness reactor. */
+bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int reason);
+
+/* An event: `side` of `handle` became ready (READY or HUNG). Appends the op that was armed, if any. */
+size_t lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
+                         struct lido__fifo *handed);
+
+/* Takes the armed ops off both sides of a handle that is going away. */
+size_t lido__ready_take(struct lido__handle *handle, struct lido__fifo *taken);
+
+#endif
