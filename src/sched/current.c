@@ -1,0 +1,88 @@
+/* Questions to the current worker and task, as the public asks them. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "os/os.h"
+#include "sched/wake.h"
+
+uint64_t lido_now(void)
+{
+    return lido__clock_now();
+}
+
+lido_task *lido_self(void)
+{
+    struct lido__worker *worker = lido__worker_current();
+    return worker ? worker->current : NULL;
+}
+
+lido_runtime *lido_runtime_current(void)
+{
+    struct lido__worker *worker = lido__worker_current();
+    return worker && worker->current ? (lido_runtime *)worker->pool : NULL;
+}
+
+int lido_worker_index(void)
+{
+    struct lido__worker *worker = lido__worker_current();
+    return worker ? (int)worker->index : -ENXIO;
+}
+
+int lido_worker_count(void)
+{
+    struct lido__worker *worker = lido__worker_current();
+    return worker ? (int)worker->pool->count : -ENXIO;
+}
+
+bool lido_is_cancelled(void)
+{
+    lido_task *task = lido_self();
+    return task && lido__state_cancelled(&task->state);
+}
+
+bool lido_task_is_done(const lido_task *task)
+{
+    return lido__state_done(&task->state);
+}
+
+const char *lido_task_name(const lido_task *task)
+{
+    return task->name;
+}
+
+void lido_detach(lido_task *task)
+{
+    if (task)
+        lido__task_unref(task);
+}
+
+uint64_t lido__time_after(uint64_t now, int64_t ms)
+{
+    if (ms <= 0)
+        return now;
+    if ((uint64_t)ms > (LIDO__NEVER - now) / 1000000)
+        return LIDO__NEVER;
+    return now + (uint64_t)ms * 1000000;
+}
+
+lido_deadline lido_deadline_push(int64_t ms)
+{
+    struct lido__worker *worker = lido__worker_current();
+    if (!worker || !worker->current)
+        return (lido_deadline){LIDO__NEVER};
+    lido_task *task = worker->current;
+    lido_deadline scope = {task->deadline};
+    /* The clock has been read: so a deadline of 0 has passed at once. */
+    worker->now = lido__clock_now();
+    uint64_t at = lido__time_after(worker->now, ms);
+    if (at < task->deadline)
+        task->deadline = at;
+    return scope;
+}
+
+void lido_deadline_pop(lido_deadline *scope)
+{
+    lido_task *task = lido_self();
+    if (task)
+        task->deadline = scope->outer;
+}

@@ -1,0 +1,107 @@
+/* Task-locals, and the timer of a task's deadline: what most tasks never need. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/fault.h"
+#include "sched/wake.h"
+
+struct lido__local_value {
+    struct lido__local_value *next;
+    const lido_local *key;
+    void *value;
+};
+
+void lido__extra_init(struct lido__extra *extra)
+{
+    lido__timer_init(&extra->deadline.timer);
+    extra->locals = NULL;
+}
+
+struct lido__extra *lido__extra_of(lido_task *task)
+{
+    if (task->extra)
+        return task->extra;
+    struct lido__extra *extra = lido__fault("malloc") < 0 ? NULL : malloc(sizeof(*extra));
+    if (!extra)
+        return NULL;
+    lido__extra_init(extra);
+    task->extra = extra;
+    task->flags |= LIDO__TASK_OWN_EXTRA;
+    return extra;
+}
+
+/* Destructors may set locals again; they are called until none is left. */
+static void destroy_locals(struct lido__extra *extra)
+{
+    struct lido__local_value *local;
+    while ((local = extra->locals)) {
+        extra->locals = local->next;
+        if (local->value && local->key->destroy)
+            local->key->destroy(local->value);
+        free(local);
+    }
+}
+
+void lido__extra_end(struct lido__worker *worker, lido_task *task)
+{
+    struct lido__extra *extra = task->extra;
+    destroy_locals(extra);
+    lido__alarm_stop(worker, &extra->deadline);
+    if (task->flags & LIDO__TASK_OWN_EXTRA)
+        free(extra);
+    task->extra = NULL;
+}
+
+/*
+ * One timer for all deadlines that a task ever has. It is only ever moved to an earlier time: a
+ * task that declares a deadline per request, each later than the last, touches the wheel once per
+ * deadline's length and not once per request. When it fires too early it is simply armed again.
+ */
+void lido__worker_arm_deadline(struct lido__worker *worker, lido_task *task)
+{
+    struct lido__extra *extra = lido__extra_of(task);
+    if (!extra || task->deadline <= worker->now)
+        return;
+    if (lido__timer_armed(&extra->deadline.timer)) {
+        if (extra->deadline.timer.expires <= task->deadline)
+            return;
+        lido__alarm_stop(worker, &extra->deadline);
+    }
+    lido__alarm_set(worker, &extra->deadline, task, task->deadline);
+}
+
+static struct lido__local_value *find(const struct lido__extra *extra, const lido_local *key)
+{
+    struct lido__local_value *local = extra ? extra->locals : NULL;
+    while (local && local->key != key)
+        local = local->next;
+    return local;
+}
+
+int lido_local_set(const lido_local *key, void *value)
+{
+    lido_task *task = lido_self();
+    if (!task)
+        return -ENXIO;
+    struct lido__extra *extra = lido__extra_of(task);
+    struct lido__local_value *local = find(extra, key);
+    if (!extra)
+        return -ENOMEM;
+    if (!local) {
+        local = lido__fault("malloc") < 0 ? NULL : malloc(sizeof(*local));
+        if (!local)
+            return -ENOMEM;
+        local->key = key;
+        local->next = extra->locals;
+        extra->locals = local;
+    }
+    local->value = value;
+    return 0;
+}
+
+void *lido_local_get(const lido_local *key)
+{
+    lido_task *task = lido_self();
+    struct lido__local_value *local = task ? find(task->extra, key) : NULL;
+    return local ? local->value : NULL;
+}

@@ -1,0 +1,58 @@
+/*
+ * The pool: the workers of one runtime, who gets a new task, and when all of it is over.
+ *
+ * Idle is judged for the pool as a whole, in one word, `busy`: a token for each worker that has live
+ * tasks, and a token for each task that is on its way to one. A spawn within a worker touches
+ * nothing that is shared, because that worker has its token already. A sender takes a token before
+ * it looks whether the pool is closed; a worker gives tokens back only after it has taken in what they
+ * stood for. So `busy` is zero only when no task exists and none is on its way, and the change from
+ * zero to CLOSED is one compare-and-swap: no spawn can be lost in between.
+ *
+ * Threads: everything here may be called from any thread, unless said otherwise.
+ */
+#ifndef LIDO_SCHED_POOL_H
+#define LIDO_SCHED_POOL_H
+
+#include <lido.h>
+
+#include "base/atomic.h"
+
+struct lido__worker;
+
+#define LIDO__POOL_CLOSED ((uint64_t)1 << 63)
+
+struct lido__pool {
+    lido__shared uint64_t busy;    /* tokens, and CLOSED: no task comes from outside any more */
+    lido__shared uint32_t round;   /* the next worker of the round-robin */
+    lido__shared uint32_t ending;  /* stop the workers when busy comes to zero */
+    lido__shared uint32_t stopped; /* a futex: 1 when the workers have been told to stop */
+    lido__shared uint32_t paused;  /* acceptors that wait for a free descriptor */
+
+    /* Written before the first worker starts. */
+    unsigned count;
+    struct lido__worker *workers;
+    lido_placement placement;
+    unsigned budget;
+    size_t stack_size;
+    /* Gives a fiber that has not started its stack and future; -ENOMEM. On its worker. */
+    int (*start)(struct lido__worker *worker, lido_task *task);
+    void *runtime;
+};
+
+/* Takes a token; -ESHUTDOWN: the pool is closed, and none was taken. */
+int lido__pool_enter(struct lido__pool *pool);
+
+/* Gives tokens back; the last one may end the pool. */
+void lido__pool_leave(struct lido__pool *pool, uint64_t tokens);
+
+/* From now on the pool stops when it is idle (it may be already); false takes that back. */
+void lido__pool_end_on_idle(struct lido__pool *pool, bool yes);
+
+/* Refuses new tasks and cancels all that live or are on their way. */
+void lido__pool_cancel_all(struct lido__pool *pool);
+
+/* The worker for a new task, or NULL if `index` is out of range. `self`: the spawning worker, or NULL. */
+struct lido__worker *lido__pool_place(struct lido__pool *pool, struct lido__worker *self,
+                                      lido_placement placement, unsigned index);
+
+#endif

@@ -1,0 +1,87 @@
+#include "sched/wake.h"
+
+#include <errno.h>
+
+void lido__wake(lido_task *task)
+{
+    struct lido__worker *worker = task->worker;
+    if (worker == lido__worker_current()) {
+        /* A handle's holder may cancel or wake a task that is done, or one that is still in the mail. */
+        if (!lido__state_done(&task->state) && !(task->flags & LIDO__TASK_ARRIVING))
+            lido__worker_queue(worker, task);
+    } else if (lido__state_notify(&task->state, 0)) {
+        lido__worker_mail(worker, &task->mail);
+    }
+}
+
+void lido__wake_consume(lido_waker waker)
+{
+    lido_task *task = lido__waker_task(waker);
+    lido__wake(task);
+    if (lido__waker_owned(waker))
+        lido__task_unref(task);
+}
+
+void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t result)
+{
+    struct lido__worker *self = lido__worker_current();
+    struct lido__link *link;
+    while ((link = lido__fifo_pop(handed))) {
+        struct lido__op *op = lido__op_from_link(link);
+        lido_waker waker = op->waker;
+        lido_task *task = lido__waker_task(waker);
+        /* Once the state is stored, a task of another thread may see it and be gone. It cannot be
+           before, so a reference can still be taken. */
+        if (task->worker != self)
+            waker = lido__waker_own(task);
+        op->result = result;
+        lido__store(&op->state, (uint8_t)state, LIDO__RELEASE);
+        lido__wake_consume(waker);
+    }
+}
+
+bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido__op *op)
+{
+    struct lido__reactor *reactor = worker->reactor;
+    enum lido__op_state state = lido__op_state(op);
+    if (state == LIDO__OP_SETTLED)
+        return true;
+    int reason = lido__task_interrupted(worker, task);
+    if (reason)
+        return reactor->ops->cancel(reactor, op, reason);
+    if (state == LIDO__OP_ARMED)
+        return false;
+    op->waker = lido__waker_borrow(task);
+    return reactor->ops->submit(reactor, op);
+}
+
+/* ---- Wakers and cancellation, as the public sees them ------------------------------------------- */
+
+lido_waker lido_waker_clone(const lido_waker *waker)
+{
+    return lido__waker_own(lido__waker_task(*waker));
+}
+
+void lido_waker_wake(const lido_waker *waker)
+{
+    lido__wake(lido__waker_task(*waker));
+}
+
+void lido_waker_drop(lido_waker *waker)
+{
+    if (waker->lido_private == 0)
+        return;
+    lido__task_unref(lido__waker_task(*waker));
+    waker->lido_private = 0;
+}
+
+void lido_cancel(lido_task *task)
+{
+    struct lido__worker *worker = task->worker;
+    if (worker == lido__worker_current()) {
+        lido__state_cancel(&task->state);
+        lido__wake(task);
+    } else if (lido__state_notify(&task->state, LIDO__CANCELLED)) {
+        lido__worker_mail(worker, &task->mail);
+    }
+}

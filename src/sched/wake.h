@@ -1,0 +1,71 @@
+/*
+ * Wake-ups: from a waker, a settled op, a timer or a cancellation to a runnable task.
+ *
+ * On the task's own worker a wake-up is plain; from anywhere else it goes through the task's state
+ * word and the worker's inbox.
+ */
+#ifndef LIDO_SCHED_WAKE_H
+#define LIDO_SCHED_WAKE_H
+
+#include "sched/worker.h"
+
+/* Makes a task run again. The caller holds a reference, or is on its worker. Any thread. */
+void lido__wake(lido_task *task);
+
+/* Uses a waker up: wakes, and drops its reference if it has one. Any thread. */
+void lido__wake_consume(lido_waker waker);
+
+/* What a reactor (or the closing of a handle) has handed back: `state` READY, or SETTLED with
+   `result`. Wakes the tasks. Any thread. */
+void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t result);
+
+/*
+ * Goes on with an op for `task`, which is the current one: true when it is settled. Looks for
+ * cancellation and deadline first, so that an op that is interrupted has consumed nothing.
+ */
+bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido__op *op);
+
+/*
+ * `self` waits for `task`: registers its waker. False: the task is done already. Only one may wait.
+ */
+bool lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self);
+/* The waiter gives up. False: too late, the task is done. */
+bool lido__join_forgo(lido_task *task);
+
+/* `ms` after `now`, in ns; never past LIDO__NEVER. */
+uint64_t lido__time_after(uint64_t now, int64_t ms);
+
+/* An alarm: a timer of the current worker that wakes a task of that worker. Embedded. */
+struct lido__alarm {
+    struct lido__timer timer;
+    lido_task *task;
+};
+
+static inline void lido__alarm_set(struct lido__worker *worker, struct lido__alarm *alarm,
+                                   lido_task *task, uint64_t at)
+{
+    alarm->task = task;
+    lido__wheel_insert(&worker->wheel, &alarm->timer, at);
+}
+
+static inline void lido__alarm_stop(struct lido__worker *worker, struct lido__alarm *alarm)
+{
+    lido__wheel_cancel(&worker->wheel, &alarm->timer);
+}
+
+/*
+ * What most tasks never need, kept out of the task: the timer of its deadline and its task-locals.
+ * A fiber has one on its stack; a future gets one from malloc when it first needs it.
+ */
+struct lido__extra {
+    struct lido__alarm deadline;
+    struct lido__local_value *locals;
+};
+
+void lido__extra_init(struct lido__extra *extra);
+/* The extra of a task of the current worker; NULL when out of memory. */
+struct lido__extra *lido__extra_of(lido_task *task);
+/* The task is over: destroys its locals and stops its timer. */
+void lido__extra_end(struct lido__worker *worker, lido_task *task);
+
+#endif

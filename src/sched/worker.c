@@ -1,0 +1,320 @@
+#include "sched/worker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "os/os.h"
+#include "sched/wake.h"
+
+/*
+ * How long a worker that has enough to run may go without a look at its reactor: the quota of tasks
+ * follows from the mean time that the last ones took. Measured, not counted, so that neither
+ * yields of 4 ns pay a system call each, nor requests of 10 us let the sockets wait for long.
+ */
+#define LOOK_EVERY_NS 500000u
+#define QUOTA_MIN 16u
+#define QUOTA_MAX 4096u
+
+__thread struct lido__worker *lido__worker_of_thread;
+
+int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsigned index,
+                      const struct lido__reactor_ops *ops)
+{
+    struct lido__reactor *reactor = calloc(1, ops->size);
+    void *lent = malloc(LIDO__LENT_SIZE);
+    int r = reactor && lent ? 0 : -ENOMEM;
+    if (r == 0) {
+        reactor->ops = ops;
+        reactor->lent = lent;
+        r = ops->init(reactor);
+    }
+    if (r < 0) {
+        free(reactor);
+        free(lent);
+        return r;
+    }
+    worker->reactor = reactor;
+    worker->pool = pool;
+    worker->index = index;
+    worker->quota = QUOTA_MIN;
+    worker->now = lido__clock_now();
+    lido__inbox_init(&worker->inbox);
+    lido__fifo_init(&worker->queue);
+    lido__fifo_init(&worker->starved);
+    lido__list_init(&worker->tasks);
+    lido__wheel_init(&worker->wheel, worker->now);
+    return 0;
+}
+
+void lido__worker_fini(struct lido__worker *worker)
+{
+    worker->reactor->ops->fini(worker->reactor);
+    free(worker->reactor->lent);
+    free(worker->reactor);
+}
+
+void lido__worker_mail(struct lido__worker *worker, struct lido__link *link)
+{
+    if (!lido__inbox_push(&worker->inbox, link))
+        return;
+    worker->reactor->ops->wake(worker->reactor);
+    /* Release: pairs with the acquire in settle_wakes, after which the worker is freed. */
+    lido__fetch_add(&worker->wakes_done, 1, LIDO__RELEASE);
+}
+
+/*
+ * A worker may wake for another reason, take what a push brought, and have nothing left to live for,
+ * all before the pusher has come to wake it. It must outlive that.
+ */
+static void settle_wakes(struct lido__worker *worker)
+{
+    while (lido__load(&worker->wakes_done, LIDO__ACQUIRE) != worker->wakes_owed)
+        sched_yield();
+}
+
+void lido__worker_order(struct lido__worker *worker, uint32_t orders)
+{
+    /* Acq_rel: the worker that takes the link sees the orders; whoever finds some pending knows that
+       the link is under way. */
+    if (lido__fetch_or(&worker->orders, orders, LIDO__ACQ_REL) == 0)
+        lido__worker_mail(worker, &worker->order);
+}
+
+void lido__worker_adopt(struct lido__worker *worker, lido_task *task)
+{
+    lido__list_push(&worker->tasks, &task->live);
+    lido__store(&worker->live, worker->live + 1, LIDO__RELAXED);
+}
+
+/* One live task less. */
+static void leave(struct lido__worker *worker)
+{
+    lido__store(&worker->live, worker->live - 1, LIDO__RELAXED);
+    if (worker->live == 0)
+        lido__pool_leave(worker->pool, 1);
+}
+
+/* ---- Mail -------------------------------------------------------------------------------------- */
+
+static void cancel_all(struct lido__worker *worker)
+{
+    worker->refusing = true;
+    for (struct lido__node *n = worker->tasks.next; n != &worker->tasks; n = n->next) {
+        lido_task *task = lido__container_of(n, lido_task, live);
+        lido__state_cancel(&task->state);
+        lido__worker_queue(worker, task);
+    }
+}
+
+static void obey(struct lido__worker *worker)
+{
+    uint32_t orders = lido__exchange(&worker->orders, 0, LIDO__ACQUIRE);
+    if (orders & LIDO__ORDER_CANCEL)
+        cancel_all(worker);
+    if (orders & LIDO__ORDER_REPORT)
+        worker->report(worker);
+    if (orders & LIDO__ORDER_STOP)
+        worker->stop = true;
+}
+
+/* A task from outside; its sender took a token for it. */
+static void welcome(struct lido__worker *worker, lido_task *task)
+{
+    if (task->flags & LIDO__TASK_COUNTED)
+        lido__fetch_sub(&worker->incoming, 1, LIDO__RELAXED);
+    lido__worker_adopt(worker, task);
+    if (worker->refusing)
+        lido__state_cancel(&task->state);
+}
+
+/* Handles one link. Returns how many new tasks it was: 0 or 1. */
+static unsigned receive(struct lido__worker *worker, struct lido__link *link)
+{
+    unsigned arrived = 0;
+    if (link == &worker->order) {
+        obey(worker);
+        return 0;
+    }
+    lido_task *task = lido__container_of(link, lido_task, mail);
+    if (task->flags & LIDO__TASK_ARRIVING) {
+        task->flags &= ~LIDO__TASK_ARRIVING;
+        welcome(worker, task);
+        arrived = 1;
+    }
+    switch (lido__state_take(&task->state)) {
+    case LIDO__TAKEN_RUN: lido__worker_queue(worker, task); break;
+    case LIDO__TAKEN_DROP: leave(worker); break;
+    case LIDO__TAKEN_FREE:
+        lido__task_free(task);
+        leave(worker);
+        break;
+    }
+    return arrived;
+}
+
+static void take_mail(struct lido__worker *worker)
+{
+    struct lido__link *link = lido__inbox_take(&worker->inbox);
+    worker->wakes_owed += worker->parked && link;
+    worker->parked = false;
+    bool had_token = worker->live > 0;
+    uint64_t arrived = 0;
+    while (link) {
+        struct lido__link *next = link->next;
+        arrived += receive(worker, link);
+        link = next;
+    }
+    /* A worker that had no token keeps one of those that came with the tasks. */
+    if (arrived && !had_token)
+        arrived--;
+    if (arrived)
+        lido__pool_leave(worker->pool, arrived);
+}
+
+/* ---- Running ----------------------------------------------------------------------------------- */
+
+static void feed_starved(struct lido__worker *worker)
+{
+    struct lido__link *link = lido__fifo_pop(&worker->starved);
+    lido_task *task = lido__container_of(link, lido_task, run);
+    task->flags &= ~LIDO__TASK_QUEUED;
+    lido__worker_queue(worker, task);
+}
+
+void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result)
+{
+    if (task->extra)
+        lido__extra_end(worker, task);
+    lido__list_remove(&task->live);
+    task->result = result;
+    uint32_t flags = lido__state_finish(&task->state);
+    if (flags & LIDO__JOINER)
+        lido__wake_consume(task->joiner);
+    if (flags & LIDO__THREAD)
+        lido__futex_wake(&task->state.word, INT_MAX);
+    if (task->flags & LIDO__TASK_QUEUED)
+        task->flags |= LIDO__TASK_ENDED;
+    else
+        lido__task_unref(task);
+    if (__builtin_expect(!lido__fifo_empty(&worker->starved), 0))
+        feed_starved(worker);
+    /* A wake-up that is under way needs the worker: it stays alive until that has arrived. */
+    if (!(flags & LIDO__NOTIFIED))
+        leave(worker);
+}
+
+/* Without memory for a stack, a fiber waits until another task of the worker ends. */
+bool lido__worker_start(struct lido__worker *worker, lido_task *task)
+{
+    int r = worker->pool->start(worker, task);
+    if (r == 0)
+        return true;
+    if (worker->live > 1) {
+        task->flags |= LIDO__TASK_QUEUED; /* so that a wake-up leaves `run` alone */
+        lido__fifo_push(&worker->starved, &task->run);
+    } else {
+        lido__worker_finish(worker, task, r);
+    }
+    return false;
+}
+
+static void poll(struct lido__worker *worker, lido_task *task)
+{
+    lido_waker waker = lido__waker_borrow(task);
+    int result = task->future->poll(task->future, &waker);
+    /* Fibers may have passed the worker on among themselves: this is about the one that came back,
+       if it has not ended. */
+    task = worker->current;
+    if (task && result == LIDO_PENDING)
+        lido__worker_suspend(worker, task);
+    else if (task)
+        lido__worker_finish(worker, task, result);
+}
+
+static void run(struct lido__worker *worker, lido_task *task)
+{
+    if (task->flags & LIDO__TASK_ENDED)
+        lido__task_unref(task); /* was woken in its last poll */
+    else if (!(task->flags & LIDO__TASK_UNSTARTED) || lido__worker_start(worker, task))
+        poll(worker, task);
+    worker->current = NULL;
+}
+
+/* ---- Looking ----------------------------------------------------------------------------------- */
+
+static void fire_timers(struct lido__worker *worker)
+{
+    struct lido__node fired;
+    struct lido__timer *timer;
+    lido__list_init(&fired);
+    lido__wheel_advance(&worker->wheel, worker->now, &fired);
+    while ((timer = lido__timer_next_fired(&fired)))
+        lido__worker_queue(worker, lido__container_of(timer, struct lido__alarm, timer)->task);
+}
+
+/* The quota that would have made the last stretch as long as it should be. */
+static void tune(struct lido__worker *worker, uint64_t now)
+{
+    uint64_t ran = worker->quota - worker->quota_left;
+    if (worker->looked_at && ran) {
+        uint64_t spent = now - worker->looked_at + 1;
+        uint64_t fit = ran * LOOK_EVERY_NS / spent;
+        worker->quota = (uint32_t)(fit < QUOTA_MIN ? QUOTA_MIN : fit > QUOTA_MAX ? QUOTA_MAX : fit);
+    }
+    worker->looked_at = now;
+}
+
+/* How long the reactor may wait: not at all while there is something to run. */
+static uint64_t patience(struct lido__worker *worker)
+{
+    if (!lido__fifo_empty(&worker->queue) || worker->stop)
+        return 0;
+    worker->parked = lido__inbox_park(&worker->inbox);
+    if (!worker->parked)
+        return 0;
+    uint64_t expiry = lido__wheel_next_expiry(&worker->wheel);
+    if (expiry == LIDO__NEVER)
+        return UINT64_MAX;
+    uint64_t now = lido__clock_now();
+    return expiry > now ? expiry - now : 0;
+}
+
+static void look(struct lido__worker *worker)
+{
+    struct lido__fifo handed;
+    lido__fifo_init(&handed);
+    uint64_t timeout = patience(worker);
+    worker->reactor->ops->wait(worker->reactor, timeout, &handed);
+    lido__deliver(&handed, LIDO__OP_READY, 0);
+    bool loaded = timeout == 0;
+    if (loaded || !lido__wheel_empty(&worker->wheel)) {
+        uint64_t now = lido__clock_now();
+        worker->now = now;
+        if (loaded)
+            tune(worker, now);
+        fire_timers(worker);
+    }
+    if (!loaded)
+        worker->looked_at = 0;
+    worker->quota_left = worker->quota;
+}
+
+void lido__worker_loop(struct lido__worker *worker)
+{
+    lido__worker_of_thread = worker;
+    worker->errno_address = &errno;
+    worker->quota_left = worker->quota;
+    while (!worker->stop) {
+        lido_task *task;
+        take_mail(worker);
+        while ((task = lido__worker_next(worker, 0, 0)))
+            run(worker, task);
+        look(worker);
+    }
+    take_mail(worker);
+    settle_wakes(worker);
+    lido__worker_of_thread = NULL;
+}

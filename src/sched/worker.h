@@ -1,0 +1,142 @@
+/*
+ * A worker: a run queue, a timer wheel and a reactor. One OS thread carries it; everything here
+ * belongs to that thread, except the inbox, `orders` and `incoming`.
+ *
+ * The loop: take in the inbox, run what is runnable (a quota at most), look at the reactor and
+ * the wheel; sleep in the reactor when there is nothing to run. Inside a worker nothing is atomic that
+ * need not be: a wake-up from the worker's own thread sets a flag and links the task into the queue.
+ *
+ * Parking: the decision to sleep is one compare-and-swap on the inbox (base/inbox.h). Rejected: a flag
+ * "asleep" beside the queue (two words to keep in step, a fence on each push), and an eventfd write
+ * for each push (a system call for workers that are awake).
+ */
+#ifndef LIDO_SCHED_WORKER_H
+#define LIDO_SCHED_WORKER_H
+
+#include <lido.h>
+
+#include "base/inbox.h"
+#include "base/list.h"
+#include "reactor/reactor.h"
+#include "sched/pool.h"
+#include "task/task.h"
+#include "time/wheel.h"
+
+/* worker->orders: what the pool wants of a worker, sent through its inbox. */
+#define LIDO__ORDER_CANCEL 1u /* refuse spawns, cancel all tasks */
+#define LIDO__ORDER_STOP 2u   /* leave the loop */
+#define LIDO__ORDER_REPORT 4u /* call pool->runtime's reporter */
+
+struct lido__worker {
+    struct lido__inbox inbox; /* of struct lido_task.mail, and `order` */
+    lido__shared uint32_t orders;
+    lido__shared uint32_t incoming;   /* tasks placed here by load that have not arrived */
+    lido__shared uint32_t wakes_done; /* of those that were owed; the waker's last touch */
+    struct lido__link order;          /* in the inbox while orders are pending */
+
+    struct lido__fifo queue __attribute__((aligned(64))); /* of struct lido_task.run */
+    lido_task *current;                                   /* whose poll is running */
+    uint32_t budget;     /* ops that the current task may still complete without a pause */
+    uint32_t quota_left; /* tasks to run before the next look at the reactor */
+    uint32_t quota;
+    lido__shared uint32_t live; /* tasks; written here, read by placement */
+    uint64_t now;               /* ns, as of the last look at the clock */
+    uint64_t looked_at;         /* the same, or 0: the last look did not read the clock */
+    uint32_t wakes_owed;        /* pushes that found this worker asleep, and so wake it */
+    bool parked;                /* ASLEEP has been put into the inbox since the last take */
+    struct lido__reactor *reactor;
+    struct lido__pool *pool;
+    void *fibers; /* of the fiber room: struct lido__carrier */
+    int *errno_address;
+    bool refusing; /* CANCEL has come: tasks that arrive are cancelled, spawns refused */
+    bool stop;
+    unsigned index;
+    struct lido__fifo starved; /* fibers that wait for memory for a stack */
+    struct lido__node tasks;   /* all live tasks */
+    struct lido__wheel wheel;
+    void (*report)(struct lido__worker *worker); /* what ORDER_REPORT calls */
+} __attribute__((aligned(64)));
+
+/* The thread's worker, or NULL. A fiber that could migrate must ask again after each wait. */
+extern __thread struct lido__worker *lido__worker_of_thread;
+
+static inline struct lido__worker *lido__worker_current(void)
+{
+    return lido__worker_of_thread;
+}
+
+/* -ENOMEM, -EMFILE, ...: of the reactor. The memory of the struct is the caller's. */
+int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsigned index,
+                      const struct lido__reactor_ops *reactor);
+void lido__worker_fini(struct lido__worker *worker);
+
+/* Carries the worker on the calling thread until it is ordered to stop. */
+void lido__worker_loop(struct lido__worker *worker);
+
+/* Any thread. */
+void lido__worker_order(struct lido__worker *worker, uint32_t orders);
+
+/* Puts a link into a worker's inbox, and wakes it if it sleeps. Any thread. */
+void lido__worker_mail(struct lido__worker *worker, struct lido__link *link);
+
+/* ---- For the current worker's thread ---------------------------------------------------------- */
+
+/* Makes a task of this worker runnable, if it is not. */
+static inline void lido__worker_queue(struct lido__worker *worker, lido_task *task)
+{
+    if (task->flags & LIDO__TASK_QUEUED)
+        return;
+    task->flags |= LIDO__TASK_QUEUED;
+    lido__fifo_push(&worker->queue, &task->run);
+}
+
+/*
+ * The next task to run, now the current one; NULL if there is none or it is time to look at the
+ * reactor. Only one whose flags, cut to `mask`, are `flags`: a fiber that goes to sleep can switch to
+ * another fiber, and leaves everything else to the loop.
+ */
+static inline lido_task *lido__worker_next(struct lido__worker *worker, uint32_t mask,
+                                           uint32_t flags)
+{
+    if (!worker->queue.head || worker->quota_left == 0)
+        return NULL;
+    lido_task *task = lido__container_of(worker->queue.head, lido_task, run);
+    if ((task->flags & mask) != flags)
+        return NULL;
+    lido__fifo_pop(&worker->queue);
+    task->flags &= ~LIDO__TASK_QUEUED;
+    worker->quota_left--;
+    worker->current = task;
+    worker->budget = worker->pool->budget;
+    return task;
+}
+
+/* Gives a fiber what it needs to run. False: it cannot now, and has been put aside. */
+bool lido__worker_start(struct lido__worker *worker, lido_task *task);
+
+/* The current task goes to sleep: its deadline gets a timer, if it has one. */
+void lido__worker_arm_deadline(struct lido__worker *worker, lido_task *task);
+
+static inline void lido__worker_suspend(struct lido__worker *worker, lido_task *task)
+{
+    if (__builtin_expect(task->deadline != LIDO__NEVER, 0))
+        lido__worker_arm_deadline(worker, task);
+}
+
+/* The future of the task has returned `result`: tells whoever waits for it. */
+void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result);
+
+/* A task joins this worker: it is listed, and counted. */
+void lido__worker_adopt(struct lido__worker *worker, lido_task *task);
+
+/* Why the current wait of a task must end: -ECANCELED, -ETIMEDOUT or 0. */
+static inline int lido__task_interrupted(const struct lido__worker *worker, const lido_task *task)
+{
+    if (__builtin_expect(lido__state_cancelled(&task->state), 0))
+        return task->flags & LIDO__TASK_STOPPING ? 0 : -ECANCELED;
+    if (__builtin_expect(task->deadline <= worker->now, 0))
+        return task->flags & LIDO__TASK_STOPPING ? 0 : -ETIMEDOUT;
+    return 0;
+}
+
+#endif
