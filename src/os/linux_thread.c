@@ -87,3 +87,14 @@ void lido__thread_set_name(const char *name)
     snprintf(cut, sizeof(cut), "%s", name);
     pthread_setname_np(pthread_self(), cut);
 }
+
+int lido__thread_stack(void **ret_low, size_t *ret_size)
+{
+    pthread_attr_t attributes;
+    int error = pthread_getattr_np(pthread_self(), &attributes);
+    if (error != 0)
+        return -error;
+    pthread_attr_getstack(&attributes, ret_low, ret_size);
+    pthread_attr_destroy(&attributes);
+    return 0;
+}

@@ -1,0 +1,186 @@
+#include "fiber/fiber.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "os/os.h"
+#include "sched/spawn.h"
+
+static struct lido__carrier *carrier_of(struct lido__worker *worker)
+{
+    return worker->fibers;
+}
+
+/* On the stack that goes on: frees the one of a fiber that ended by switching here. */
+static inline __attribute__((always_inline)) void bury(struct lido__carrier *carrier)
+{
+    struct lido__fiber *dead = carrier->dead;
+    if (__builtin_expect(dead != NULL, 0)) {
+        carrier->dead = NULL;
+        lido__annotate_end(&dead->annotation);
+        lido__stack_give(&carrier->stacks, dead);
+    }
+}
+
+/* The next fiber that this worker can switch to without going back to its loop, or NULL. */
+static inline __attribute__((always_inline)) struct lido__fiber *next_fiber(
+    struct lido__worker *worker)
+{
+    const uint32_t mask = LIDO__TASK_FIBER | LIDO__TASK_ENDED;
+    lido_task *task;
+    while ((task = lido__worker_next(worker, mask, LIDO__TASK_FIBER))) {
+        if (__builtin_expect(!(task->flags & LIDO__TASK_UNSTARTED), 1) ||
+            lido__worker_start(worker, task))
+            return lido__fiber_of(task);
+    }
+    return NULL;
+}
+
+/* The poll of a fiber's future: from the loop of the worker to the fiber, and back from any. */
+static int fiber_poll(lido_future *future, const lido_waker *waker)
+{
+    struct lido__fiber *fiber = lido__container_of(future, struct lido__fiber, future);
+    struct lido__carrier *carrier = carrier_of(lido__worker_current());
+    (void)waker;
+    lido__annotate_leave(&carrier->annotation, &fiber->annotation, 0);
+    lido__switch(&carrier->loop, &fiber->context);
+    carrier = carrier_of(lido__worker_current());
+    lido__annotate_arrive(&carrier->annotation);
+    bury(carrier);
+    return LIDO_PENDING;
+}
+
+/*
+ * Leaves the fiber's stack: for the next fiber if there is one, for the loop otherwise. `last` is a
+ * constant. Everything that is read after the switch is read anew.
+ */
+static inline __attribute__((always_inline)) void leave(struct lido__worker *worker,
+                                                        struct lido__fiber *self, int last)
+{
+    struct lido__carrier *carrier = carrier_of(worker);
+    lido_task *current = worker->current;
+    struct lido__fiber *next = next_fiber(worker);
+    if (next == self)
+        return;
+    if (!next)
+        worker->current = current; /* the loop is told who came back */
+    struct lido__annotation *to = next ? &next->annotation : &carrier->annotation;
+    lido__annotate_leave(&self->annotation, to, last);
+    lido__switch(&self->context, next ? &next->context : &carrier->loop);
+    lido__annotate_arrive(&self->annotation);
+    bury(carrier_of(lido__worker_current()));
+}
+
+/* The bottom of each fiber's stack. */
+static void fiber_main(void)
+{
+    struct lido__worker *worker = lido__worker_current();
+    struct lido__fiber *self = lido__fiber_of(worker->current);
+    lido__annotate_arrive(&self->annotation);
+    bury(carrier_of(worker));
+
+    int result = self->entry(self->arg);
+    if (result == LIDO_PENDING)
+        result = -EINVAL; /* reserved: it would mean that the task has not ended */
+
+    worker = lido__worker_current();
+    lido__worker_finish(worker, worker->current, result);
+    worker->current = NULL;
+    carrier_of(worker)->dead = self;
+    leave(worker, self, 1);
+    LIDO__ASSERT(!"a fiber goes on after its end");
+}
+
+int lido__fiber_start(struct lido__worker *worker, lido_task *task)
+{
+    struct lido__fiber *fiber = lido__stack_take(&carrier_of(worker)->stacks);
+    if (!fiber)
+        return -ENOMEM;
+    fiber->future.poll = fiber_poll;
+    fiber->entry = task->entry;
+    fiber->arg = task->arg;
+    fiber->awaits = "start";
+    lido__extra_init(&fiber->extra);
+    lido__annotate_begin(&fiber->annotation);
+    lido__context_init(&fiber->context, fiber, fiber_main);
+    task->future = &fiber->future;
+    task->extra = &fiber->extra;
+    task->flags &= ~LIDO__TASK_UNSTARTED;
+    return 0;
+}
+
+void lido__fiber_suspend(struct lido__worker *worker, const char *awaits)
+{
+    lido_task *task = worker->current;
+    struct lido__fiber *self = lido__fiber_of(task);
+    int saved_errno = *worker->errno_address;
+    self->awaits = awaits;
+    lido__worker_suspend(worker, task);
+    leave(worker, self, 0);
+    *lido__worker_current()->errno_address = saved_errno;
+}
+
+ssize_t lido__await(struct lido__op *op)
+{
+    int error;
+    struct lido__worker *worker = lido__fiber_worker(&error);
+    if (!worker)
+        return error;
+    if (__builtin_expect(worker->budget == 0, 0)) {
+        lido__worker_queue(worker, worker->current);
+        lido__fiber_suspend(worker, "budget");
+        worker = lido__worker_current();
+    }
+    worker->budget--;
+    while (!lido__op_advance(worker, worker->current, op)) {
+        lido__fiber_suspend(worker, lido__op_name(op->kind));
+        worker = lido__worker_current();
+    }
+    return op->result;
+}
+
+int lido_yield(void)
+{
+    int error;
+    struct lido__worker *worker = lido__fiber_worker(&error);
+    if (!worker)
+        return error;
+    lido__worker_queue(worker, worker->current);
+    lido__fiber_suspend(worker, "yield");
+    worker = lido__worker_current();
+    return lido__task_interrupted(worker, worker->current);
+}
+
+int lido_spawn_at(lido_runtime *runtime, lido_task **task, lido_fn fn, void *arg,
+                  const lido_spawn_options *options, const char *where)
+{
+    struct lido__spawn spawn = {
+        .pool = (struct lido__pool *)runtime, /* a runtime begins with its pool */
+        .options = options,
+        .where = where,
+        .flags = LIDO__TASK_FIBER | LIDO__TASK_UNSTARTED,
+        .entry = fn,
+        .arg = arg,
+    };
+    return lido__spawn(&spawn, task);
+}
+
+int lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *worker,
+                       struct lido__stack_depot *depot)
+{
+    void *low;
+    size_t size;
+    int r = lido__thread_stack(&low, &size);
+    if (r < 0)
+        return r;
+    lido__annotate_thread(&carrier->annotation, low, size);
+    lido__stack_cache_init(&carrier->stacks, depot);
+    carrier->dead = NULL;
+    worker->fibers = carrier;
+    return 0;
+}
+
+void lido__carrier_fini(struct lido__carrier *carrier)
+{
+    lido__stack_cache_fini(&carrier->stacks);
+}

@@ -1,0 +1,84 @@
+/*
+ * Fibers: futures that have a stack of their own, so that their code reads like blocking code.
+ *
+ * To the scheduler a fiber is a future whose poll switches to its stack. A fiber that waits does not
+ * have to go back there: if the next task in the queue is a fiber too, it switches to it directly.
+ * That halves the switches, and keeps each `ret` paired with the `call` that the processor's return
+ * predictor expects, because the fibers that pass the worker on among themselves mostly do so from the
+ * same place.
+ *
+ * Threads: a fiber belongs to its worker, like its task.
+ */
+#ifndef LIDO_FIBER_FIBER_H
+#define LIDO_FIBER_FIBER_H
+
+#include <lido.h>
+
+#include "fiber/annotate.h"
+#include "fiber/stack.h"
+#include "fiber/switch.h"
+#include "sched/wake.h"
+#include "sched/worker.h"
+
+struct lido__fiber {
+    lido_future future;
+    struct lido__context context;
+    lido_fn entry;
+    void *arg;
+    const char *awaits; /* for reports: a static string */
+    struct lido__extra extra;
+    struct lido__annotation annotation;
+
+    /* Of the stack: */
+    struct lido__fiber *next_free;
+    struct lido__chunk *chunk;
+    unsigned valgrind_id;
+};
+
+/* What carries the fibers of one worker: the context of its loop, and its stacks. */
+struct lido__carrier {
+    struct lido__context loop;
+    struct lido__annotation annotation;
+    struct lido__fiber *dead; /* has ended, on the stack that is to be given back */
+    struct lido__stack_cache stacks;
+};
+
+/* Prepares the worker to run fibers. On the thread that carries it, before its loop; and after. */
+int lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *worker,
+                       struct lido__stack_depot *depot);
+void lido__carrier_fini(struct lido__carrier *carrier);
+
+/* pool->start: gives a task that has not started its stack. -ENOMEM. */
+int lido__fiber_start(struct lido__worker *worker, lido_task *task);
+
+static inline struct lido__fiber *lido__fiber_of(const lido_task *task)
+{
+    return lido__container_of(task->future, struct lido__fiber, future);
+}
+
+/* The worker, if the caller is a fiber; otherwise NULL and in *error -ENXIO or -EDEADLK. */
+static inline struct lido__worker *lido__fiber_worker(int *error)
+{
+    struct lido__worker *worker = lido__worker_current();
+    if (__builtin_expect(worker && worker->current, 1)) {
+        if (__builtin_expect(worker->current->flags & LIDO__TASK_FIBER, 1))
+            return worker;
+        *error = -EDEADLK;
+        return NULL;
+    }
+    *error = -ENXIO;
+    return NULL;
+}
+
+/*
+ * Puts the calling fiber to sleep until it is woken, by anyone and for any reason: the caller looks
+ * again at what it waits for. `awaits` is a static string for reports.
+ */
+void lido__fiber_suspend(struct lido__worker *worker, const char *awaits);
+
+/*
+ * Waits for an op. Its result, or -ENXIO, -EDEADLK; then it was not started.
+ */
+ssize_t lido__await(struct lido__op *op);
+
+#endif

@@ -1,0 +1,203 @@
+#include "fiber/stack.h"
+
+#include <stdlib.h>
+
+#include "base/bits.h"
+#include "base/fault.h"
+#include "fiber/fiber.h"
+#include "os/os.h"
+
+#define CHUNK_SLOTS 64u
+/* Free stacks that a worker keeps, and how many it trades with the depot at a time. */
+#define CACHE_MAX 256u
+#define CACHE_BATCH 64u
+/* Tops of the stacks: 16 of them, a cache line apart. */
+#define COLOURS 16u
+#define CACHE_LINE 64u
+
+/* One mapping. Its slots are touched one by one, when first used. */
+struct lido__chunk {
+    struct lido__node node; /* in depot->partial unless all slots are in use */
+    char *base;
+    struct lido__fiber *free; /* slots that were used before */
+    unsigned free_count;
+    unsigned fresh; /* slots from here on have never been used */
+};
+
+static size_t slot_size(const struct lido__stack_depot *depot)
+{
+    return depot->stack_size + lido__page_size();
+}
+
+static size_t chunk_size(const struct lido__stack_depot *depot)
+{
+    return slot_size(depot) * CHUNK_SLOTS;
+}
+
+void lido__stack_depot_init(struct lido__stack_depot *depot, size_t stack_size)
+{
+    size_t page = lido__page_size();
+    size_t rounded = lido__round_up(stack_size, page);
+    pthread_mutex_init(&depot->lock, NULL);
+    /* With the guard, an odd number of pages. */
+    depot->stack_size = rounded / page % 2 ? rounded + page : rounded;
+    lido__list_init(&depot->partial);
+    depot->chunks = 0;
+}
+
+static struct lido__chunk *chunk_new(struct lido__stack_depot *depot)
+{
+    struct lido__chunk *chunk = lido__fault("malloc") < 0 ? NULL : calloc(1, sizeof(*chunk));
+    void *base;
+    if (!chunk)
+        return NULL;
+    if (lido__pages_reserve(&base, chunk_size(depot)) < 0)
+        goto fail_reserve;
+    if (lido__pages_guard(base, slot_size(depot), lido__page_size(), CHUNK_SLOTS) < 0)
+        goto fail_guard;
+    chunk->base = base;
+    lido__list_push(&depot->partial, &chunk->node);
+    depot->chunks++;
+    return chunk;
+
+fail_guard:
+    lido__pages_release(base, chunk_size(depot));
+fail_reserve:
+    free(chunk);
+    return NULL;
+}
+
+static void chunk_free(struct lido__stack_depot *depot, struct lido__chunk *chunk)
+{
+    for (struct lido__fiber *fiber = chunk->free; fiber; fiber = fiber->next_free)
+        lido__annotate_stack_ended(fiber->valgrind_id);
+    lido__list_remove(&chunk->node);
+    lido__pages_release(chunk->base, chunk_size(depot));
+    free(chunk);
+    depot->chunks--;
+}
+
+void lido__stack_depot_fini(struct lido__stack_depot *depot)
+{
+    while (!lido__list_empty(&depot->partial))
+        chunk_free(depot, lido__container_of(depot->partial.next, struct lido__chunk, node));
+    pthread_mutex_destroy(&depot->lock);
+}
+
+/* A slot's first use: puts the fiber at its top. */
+static struct lido__fiber *slot_open(struct lido__stack_depot *depot, struct lido__chunk *chunk)
+{
+    unsigned index = chunk->fresh++;
+    char *low = chunk->base + slot_size(depot) * index + lido__page_size();
+    char *high = low + depot->stack_size;
+    size_t room = lido__round_up(sizeof(struct lido__fiber), CACHE_LINE);
+    struct lido__fiber *fiber = (void *)(high - room - index % COLOURS * CACHE_LINE);
+    fiber->chunk = chunk;
+    fiber->annotation.low = low;
+    fiber->annotation.size = (size_t)((char *)fiber - low);
+    fiber->valgrind_id = lido__annotate_stack_made(low, fiber->annotation.size);
+    return fiber;
+}
+
+/* One stack from the depot, which is locked. */
+static struct lido__fiber *depot_take(struct lido__stack_depot *depot)
+{
+    struct lido__chunk *chunk =
+        lido__list_empty(&depot->partial)
+            ? chunk_new(depot)
+            : lido__container_of(depot->partial.next, struct lido__chunk, node);
+    if (!chunk)
+        return NULL;
+    struct lido__fiber *fiber = chunk->free;
+    if (fiber) {
+        chunk->free = fiber->next_free;
+        chunk->free_count--;
+    } else {
+        fiber = slot_open(depot, chunk);
+    }
+    if (!chunk->free && chunk->fresh == CHUNK_SLOTS)
+        lido__list_remove(&chunk->node);
+    return fiber;
+}
+
+static void depot_give(struct lido__stack_depot *depot, struct lido__fiber *fiber)
+{
+    struct lido__chunk *chunk = fiber->chunk;
+    if (!chunk->free && chunk->fresh == CHUNK_SLOTS)
+        lido__list_push(&depot->partial, &chunk->node);
+    fiber->next_free = chunk->free;
+    chunk->free = fiber;
+    chunk->free_count++;
+    if (chunk->free_count == chunk->fresh)
+        chunk_free(depot, chunk);
+}
+
+void lido__stack_cache_init(struct lido__stack_cache *cache, struct lido__stack_depot *depot)
+{
+    cache->depot = depot;
+    cache->free = NULL;
+    cache->count = 0;
+}
+
+static struct lido__fiber *cache_pop(struct lido__stack_cache *cache)
+{
+    struct lido__fiber *fiber = cache->free;
+    cache->free = fiber->next_free;
+    cache->count--;
+    return fiber;
+}
+
+static void cache_push(struct lido__stack_cache *cache, struct lido__fiber *fiber)
+{
+    fiber->next_free = cache->free;
+    cache->free = fiber;
+    cache->count++;
+}
+
+static void flush(struct lido__stack_cache *cache, unsigned keep)
+{
+    pthread_mutex_lock(&cache->depot->lock);
+    while (cache->count > keep)
+        depot_give(cache->depot, cache_pop(cache));
+    pthread_mutex_unlock(&cache->depot->lock);
+}
+
+void lido__stack_cache_fini(struct lido__stack_cache *cache)
+{
+    flush(cache, 0);
+}
+
+/*
+ * Takes a batch only of slots that were used before: opening one touches its page, which should
+ * happen for a fiber that needs it and for no other.
+ */
+static void refill(struct lido__stack_cache *cache)
+{
+    struct lido__stack_depot *depot = cache->depot;
+    pthread_mutex_lock(&depot->lock);
+    do {
+        struct lido__fiber *fiber = depot_take(depot);
+        if (!fiber)
+            break;
+        cache_push(cache, fiber);
+    } while (cache->count < CACHE_BATCH && !lido__list_empty(&depot->partial) &&
+             lido__container_of(depot->partial.next, struct lido__chunk, node)->free);
+    pthread_mutex_unlock(&depot->lock);
+}
+
+struct lido__fiber *lido__stack_take(struct lido__stack_cache *cache)
+{
+    if (__builtin_expect(!cache->free, 0)) {
+        refill(cache);
+        if (!cache->free)
+            return NULL;
+    }
+    return cache_pop(cache);
+}
+
+void lido__stack_give(struct lido__stack_cache *cache, struct lido__fiber *fiber)
+{
+    cache_push(cache, fiber);
+    if (__builtin_expect(cache->count > CACHE_MAX, 0))
+        flush(cache, CACHE_MAX - CACHE_BATCH);
+}

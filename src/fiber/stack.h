@@ -1,0 +1,53 @@
+/*
+ * Stacks: made in large mappings, guarded, coloured, and used again, the last one first.
+ *
+ * A slot is a guard page and the usable stack above it. At its top lies the struct lido__fiber, so
+ * that an idle fiber costs one page and its task. The tops are spread over 1 KiB (colour): stacks that
+ * all began at one page offset would compete for the same sets of the cache. A slot is an odd number
+ * of pages, which does the same for the larger caches.
+ *
+ * A runtime has one depot, behind a mutex, of chunks of 64 slots; a worker keeps some free stacks,
+ * with their pages, and trades batches with the depot. A chunk whose slots are all free is unmapped:
+ * after a burst of connections the memory goes back to the system.
+ *
+ * Threads: a cache belongs to its worker's thread; the depot is for all.
+ */
+#ifndef LIDO_FIBER_STACK_H
+#define LIDO_FIBER_STACK_H
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "base/list.h"
+
+struct lido__fiber;
+struct lido__chunk;
+
+struct lido__stack_depot {
+    pthread_mutex_t lock;
+    size_t stack_size;
+    struct lido__node partial; /* chunks with free or unused slots */
+    size_t chunks;
+};
+
+struct lido__stack_cache {
+    struct lido__stack_depot *depot;
+    struct lido__fiber *free;
+    unsigned count;
+};
+
+/* `stack_size`: usable bytes of each, rounded up to pages. */
+void lido__stack_depot_init(struct lido__stack_depot *depot, size_t stack_size);
+/* All stacks have been given back. */
+void lido__stack_depot_fini(struct lido__stack_depot *depot);
+
+void lido__stack_cache_init(struct lido__stack_cache *cache, struct lido__stack_depot *depot);
+/* Gives everything back to the depot. */
+void lido__stack_cache_fini(struct lido__stack_cache *cache);
+
+/* The fiber at the top of a free stack, or NULL when there is no memory. */
+struct lido__fiber *lido__stack_take(struct lido__stack_cache *cache);
+/* Not while running on it. */
+void lido__stack_give(struct lido__stack_cache *cache, struct lido__fiber *fiber);
+
+#endif

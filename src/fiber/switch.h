@@ -1,0 +1,25 @@
+/*
+ * Switching stacks: one file per architecture gives
+ *
+ *     struct lido__context                          where a stack of code goes on
+ *     void lido__context_init(context, top, entry)  it goes on at entry(), on an empty stack
+ *     void lido__switch(from, to)                   stops here, goes on there
+ *
+ * The switch is inline, and tells the compiler that it destroys all registers: so the compiler saves
+ * those that are live at this place, and no others. A switch in a function of its own would save
+ * all that the ABI calls preserved, and its `ret`, on another stack than its `call`, mispredicts.
+ * Measured on Zen 5, per round trip: such a function 16.6 ns, the same with a jump for the
+ * return 5.4 ns, inline 1.9 ns.
+ *
+ * The idea is from "Stackful Coroutine Made Fast" (Huiba Li et al., 2024), first seen in libfringe.
+ */
+#ifndef LIDO_FIBER_SWITCH_H
+#define LIDO_FIBER_SWITCH_H
+
+#if defined(__x86_64__)
+#include "fiber/switch_x86_64.h"
+#else
+#error "no fiber/switch_ARCH.h for this architecture yet"
+#endif
+
+#endif
