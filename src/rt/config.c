@@ -1,0 +1,153 @@
+#include "rt/config.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sanitize.h"
+#include "os/os.h"
+
+#define WORKERS_MAX 32768u
+#define BUDGET_DEFAULT 128u
+#define BUDGET_MAX 1000000u
+#define STACK_MIN ((size_t)16 << 10)
+#define STACK_MAX ((size_t)1 << 30)
+#define NAME_PREFIX_DEFAULT "lido-"
+/* Instrumented code needs several times the stack. */
+#ifdef LIDO__ASAN
+#define STACK_DEFAULT ((size_t)256 << 10)
+#else
+#define STACK_DEFAULT ((size_t)64 << 10)
+#endif
+
+struct problem {
+    char *text;
+    size_t size;
+};
+
+__attribute__((format(printf, 2, 3))) static int refuse(struct problem *problem, const char *format,
+                                                        ...)
+{
+    va_list arguments;
+    if (problem->text && problem->size) {
+        va_start(arguments, format);
+        vsnprintf(problem->text, problem->size, format, arguments);
+        va_end(arguments);
+    }
+    return -EINVAL;
+}
+
+/* A whole decimal number and nothing else. */
+static int parse_number(const char *text, unsigned long *ret)
+{
+    char *end;
+    if (*text < '0' || *text > '9')
+        return -EINVAL;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*end != '\0')
+        return -EINVAL;
+    *ret = value;
+    return 0;
+}
+
+/* What the operator says goes over what the program says. An empty value says nothing. */
+static const char *operator_says(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static int resolve_workers(lido_config *config, struct problem *problem)
+{
+    const char *text = operator_says("LIDO_WORKERS");
+    unsigned long workers = config->workers;
+    if (text && (parse_number(text, &workers) < 0 || workers < 1 || workers > WORKERS_MAX))
+        return refuse(problem, "LIDO_WORKERS=%s: must be a number from 1 to %u", text, WORKERS_MAX);
+    if (workers > WORKERS_MAX)
+        return refuse(problem, "workers: %lu is not in 1..%u", workers, WORKERS_MAX);
+    config->workers = workers ? (unsigned)workers : lido__cpu_count();
+    return 0;
+}
+
+static int resolve_scheduler(lido_config *config, struct problem *problem)
+{
+    const char *text = operator_says("LIDO_SCHEDULER");
+    const char *name = text ? text : config->scheduler ? config->scheduler : "io-pool";
+    if (strcmp(name, "io-pool") != 0)
+        return refuse(problem, "%s%s: there is no such scheduler; there is: io-pool",
+                      text ? "LIDO_SCHEDULER=" : "scheduler: ", name);
+    config->scheduler = "io-pool";
+    return 0;
+}
+
+static int resolve_reactor(struct lido__settings *settings, struct problem *problem)
+{
+    const char *text = operator_says("LIDO_REACTOR");
+    const char *name = text ? text : settings->config.reactor;
+    char known[64] = "";
+    settings->reactor = lido__reactor_find(name);
+    if (settings->reactor) {
+        settings->config.reactor = settings->reactor->name;
+        return 0;
+    }
+    for (size_t i = 0; lido__reactors[i]; i++)
+        snprintf(known + strlen(known), sizeof(known) - strlen(known), " %s",
+                 lido__reactors[i]->name);
+    return refuse(problem, "%s%s: there is no such reactor; there is:%s",
+                  text ? "LIDO_REACTOR=" : "reactor: ", name, known);
+}
+
+static int resolve_sizes(lido_config *config, struct problem *problem)
+{
+    if (config->stack_size == 0)
+        config->stack_size = STACK_DEFAULT;
+    if (config->stack_size < STACK_MIN || config->stack_size > STACK_MAX)
+        return refuse(problem, "stack_size: %zu is not in %zu..%zu", config->stack_size, STACK_MIN,
+                      STACK_MAX);
+    if (config->budget == 0)
+        config->budget = BUDGET_DEFAULT;
+    if (config->budget > BUDGET_MAX)
+        return refuse(problem, "budget: %u is not in 1..%u", config->budget, BUDGET_MAX);
+    if (config->placement == LIDO_PLACE_DEFAULT)
+        config->placement = LIDO_PLACE_ROUND_ROBIN;
+    if (config->placement != LIDO_PLACE_ROUND_ROBIN && config->placement != LIDO_PLACE_LEAST_LOADED)
+        return refuse(problem, "placement: %d is neither ROUND_ROBIN nor LEAST_LOADED",
+                      (int)config->placement);
+    return 0;
+}
+
+int lido__config_resolve(struct lido__settings *settings, const lido_config *config, char *text,
+                         size_t text_size)
+{
+    struct problem problem = {text, text_size};
+    memset(settings, 0, sizeof(*settings));
+    /* A caller that was compiled with another version of the header knows fewer fields, or more:
+       those that this library does not know must be zero, that is, their defaults. */
+    if (config && (config->size < sizeof(size_t) || config->size > 4096))
+        return refuse(&problem, "size: %zu; start from LIDO_CONFIG_INIT", config->size);
+    if (config)
+        memcpy(&settings->config, config,
+               config->size < sizeof(*config) ? config->size : sizeof(*config));
+    for (size_t i = sizeof(*config); config && i < config->size; i++)
+        if (((const char *)config)[i])
+            return refuse(&problem, "size: %zu; a field is set that this lido does not know",
+                          config->size);
+    int r = resolve_workers(&settings->config, &problem);
+    if (r == 0)
+        r = resolve_scheduler(&settings->config, &problem);
+    if (r == 0)
+        r = resolve_reactor(settings, &problem);
+    if (r == 0)
+        r = resolve_sizes(&settings->config, &problem);
+    if (r == 0 && !settings->config.name_prefix)
+        settings->config.name_prefix = NAME_PREFIX_DEFAULT;
+    return r;
+}
+
+int lido_config_check(const lido_config *config, char *problem, size_t problem_size)
+{
+    struct lido__settings settings;
+    return lido__config_resolve(&settings, config, problem, problem_size);
+}

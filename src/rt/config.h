@@ -1,0 +1,21 @@
+/*
+ * Configuration: from what the caller and the operator wrote to what a runtime is built from, with
+ * every default filled in and every range checked. Pure but for the environment and the number of cpus.
+ */
+#ifndef LIDO_RT_CONFIG_H
+#define LIDO_RT_CONFIG_H
+
+#include <lido.h>
+
+#include "reactor/reactor.h"
+
+struct lido__settings {
+    lido_config config; /* no field is zero that has a default */
+    const struct lido__reactor_ops *reactor;
+};
+
+/* 0 or -EINVAL; then `problem` (may be NULL) says which field, and why. Any thread. */
+int lido__config_resolve(struct lido__settings *settings, const lido_config *config, char *problem,
+                         size_t problem_size);
+
+#endif

@@ -1,0 +1,139 @@
+#include "rt/fault.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fiber/fiber.h"
+#include "os/os.h"
+
+/* Enough for the handler, the report and an on_fault that formats a line of its own. */
+#define SIGNAL_STACK_SIZE ((size_t)64 << 10)
+
+static const int signals[] = {SIGSEGV, SIGBUS};
+#define SIGNALS (sizeof(signals) / sizeof(signals[0]))
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned users;                      /* under lock */
+static struct sigaction before[SIGNALS];    /* written while users is 0 */
+static void (*handler)(const lido_fault *); /* written before users rises; read by the handler */
+
+/* ---- In the signal handler: nothing that is not async-signal-safe ------------------------------- */
+
+static void say(const char *text)
+{
+    ssize_t r = write(STDERR_FILENO, text, strlen(text));
+    (void)r; /* there is nobody left to tell */
+}
+
+static void say_address(const void *address)
+{
+    char text[2 + 2 * sizeof(uintptr_t) + 1] = "0x";
+    uintptr_t value = (uintptr_t)address;
+    for (size_t i = 0; i < 2 * sizeof(value); i++)
+        text[2 + i] = "0123456789abcdef"[value >> (8 * sizeof(value) - 4 - 4 * i) & 15];
+    text[sizeof(text) - 1] = '\0';
+    say(text);
+}
+
+/* The guard is the page below the fiber's usable stack. */
+static bool in_guard(const lido_task *task, const void *address)
+{
+    if (!(task->flags & LIDO__TASK_FIBER) || (task->flags & LIDO__TASK_UNSTARTED))
+        return false;
+    const char *low = lido__fiber_of(task)->annotation.low;
+    const char *at = address;
+    return at < low && at >= low - lido__page_size();
+}
+
+static void tell(const lido_fault *fault)
+{
+    say(fault->stack_overflow ? "lido: stack overflow" : "lido: memory fault");
+    say(" at ");
+    say_address(fault->address);
+    if (fault->task_where) {
+        say(" in task ");
+        say(fault->task_name ? fault->task_name : "(unnamed)");
+        say(", spawned at ");
+        say(fault->task_where);
+        if (fault->stack_overflow)
+            say("; see lido_config.stack_size");
+    } else {
+        say(" outside of a task");
+    }
+    say("\n");
+}
+
+/* The handlers from before come back, and the instruction faults again under them. */
+static void restore(void)
+{
+    for (size_t i = 0; i < SIGNALS; i++)
+        sigaction(signals[i], &before[i], NULL);
+}
+
+static void on_signal(int signal, siginfo_t *info, void *context)
+{
+    const lido_task *task = lido_self();
+    lido_fault fault = {.signal = signal, .address = info->si_addr};
+    (void)context;
+    if (task) {
+        fault.task_name = task->name;
+        fault.task_where = task->where;
+        fault.stack_overflow = in_guard(task, info->si_addr);
+    }
+    tell(&fault);
+    void (*call)(const lido_fault *) = lido__load(&handler, LIDO__ACQUIRE);
+    if (call)
+        call(&fault);
+    restore();
+    if (info->si_code <= 0) /* sent by kill or raise: it would not come again by itself */
+        raise(signal);
+}
+
+/* ---- Installing -------------------------------------------------------------------------------- */
+
+void lido__fault_handlers_install(void (*on_fault)(const lido_fault *fault))
+{
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    pthread_mutex_lock(&lock);
+    if (on_fault)
+        lido__store(&handler, on_fault, LIDO__RELEASE);
+    if (users++ == 0)
+        for (size_t i = 0; i < SIGNALS; i++)
+            sigaction(signals[i], &action, &before[i]);
+    pthread_mutex_unlock(&lock);
+}
+
+void lido__fault_handlers_release(void)
+{
+    pthread_mutex_lock(&lock);
+    if (--users == 0) {
+        restore();
+        lido__store(&handler, NULL, LIDO__RELEASE);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+int lido__fault_stack_enter(void **ret_stack)
+{
+    void *stack = malloc(SIGNAL_STACK_SIZE);
+    stack_t alternate = {.ss_sp = stack, .ss_size = SIGNAL_STACK_SIZE};
+    if (!stack)
+        return -ENOMEM;
+    sigaltstack(&alternate, NULL);
+    *ret_stack = stack;
+    return 0;
+}
+
+void lido__fault_stack_leave(void *stack)
+{
+    stack_t none = {.ss_flags = SS_DISABLE};
+    if (!stack)
+        return;
+    sigaltstack(&none, NULL);
+    free(stack);
+}
