@@ -63,7 +63,7 @@ static inline __attribute__((always_inline)) void leave(struct lido__worker *wor
     if (next == self)
         return;
     if (!next)
-        worker->current = current; /* the loop is told who came back */
+        lido__worker_set_current(worker, current); /* the loop is told who came back */
     struct lido__annotation *to = next ? &next->annotation : &carrier->annotation;
     lido__annotate_leave(&self->annotation, to, last);
     lido__switch(&self->context, next ? &next->context : &carrier->loop);
@@ -85,7 +85,7 @@ static void fiber_main(void)
 
     worker = lido__worker_current();
     lido__worker_finish(worker, worker->current, result);
-    worker->current = NULL;
+    lido__worker_set_current(worker, NULL);
     carrier_of(worker)->dead = self;
     leave(worker, self, 1);
     LIDO__ASSERT(!"a fiber goes on after its end");

@@ -98,3 +98,8 @@ int lido__thread_stack(void **ret_low, size_t *ret_size)
     pthread_attr_destroy(&attributes);
     return 0;
 }
+
+void lido__thread_yield(void)
+{
+    sched_yield();
+}

@@ -60,6 +60,9 @@ int lido__thread_pin(int cpu);
 /* Names the calling thread; cut to 15 characters. A name that cannot be set is no error. */
 void lido__thread_set_name(const char *name);
 
+/* Lets another thread run that this one waits for. */
+void lido__thread_yield(void);
+
 /* The lowest address and the size of the calling thread's stack. -ENOMEM. */
 int lido__thread_stack(void **ret_low, size_t *ret_size);
 

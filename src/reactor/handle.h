@@ -5,14 +5,17 @@
  * The side word is the whole protocol between the task that uses a side and the thread of the reactor
  * that watches it (mostly the same thread; tests/model/test_side.c for when it is not):
  *
- *     DRAINED  the last attempt would have waited: do not try, arm
- *     READY    worth a try
- *     HUNG     worth a try, also after a short transfer: an end or an error is pending, and no
- *              further event need come
- *     an op    armed: whoever replaces it owns the op
+ *     DRAINED    the last attempt would have waited: do not try, arm
+ *     READY      worth a try
+ *     HUNG       worth a try, also after a short transfer: an end or an error is pending, and no
+ *                further event need come
+ *     op         armed: an event hands it back
+ *     op|READY   handed back, its task has not tried again yet; likewise op|HUNG
  *
  * A task clears READY before it tries, so that an event that comes in between is not lost; it
- * arms by DRAINED -> op, which fails if there was one. An event replaces anything by READY or HUNG.
+ * arms by DRAINED -> op, which fails if there was one. The op stays on the side until its task tries
+ * again, so that whoever closes the handle meanwhile finds it, and the task never uses a descriptor
+ * that is not its own any more.
  *
  * Handles come from type-stable memory and carry a generation, because a reactor's thread
  * may hold an event of a handle that another thread has just closed: it then finds another
@@ -31,6 +34,7 @@ struct lido__reactor;
 #define LIDO__SIDE_DRAINED ((uintptr_t)0)
 #define LIDO__SIDE_READY ((uintptr_t)1)
 #define LIDO__SIDE_HUNG ((uintptr_t)2)
+#define LIDO__SIDE_WHAT ((uintptr_t)3)
 
 enum lido__handle_kind {
     LIDO__HANDLE_SOCKET, /* send and recv apply */
@@ -63,7 +67,12 @@ static inline struct lido__reactor *lido__handle_reactor(const struct lido__hand
     return lido__load(&handle->reactor, LIDO__RELAXED);
 }
 
-/* Whether an op is armed on a side. */
+static inline struct lido__op *lido__side_op(uintptr_t word)
+{
+    return (struct lido__op *)(word & ~LIDO__SIDE_WHAT);
+}
+
+/* Whether an op is on a side. */
 static inline bool lido__side_busy(const struct lido__handle *handle, unsigned side)
 {
     return lido__load(&handle->side[side], LIDO__RELAXED) > LIDO__SIDE_HUNG;

@@ -85,39 +85,76 @@ static ssize_t try_op(struct lido__reactor *reactor, struct lido__op *op)
 }
 
 /*
- * Whether the side is drained by a transfer that succeeded: only a short one of a byte stream says
- * so. One byte of a larger buffer is short; datagrams, connections and peeks tell nothing.
+ * Whether a transfer that succeeded has drained the side: only a short one of a byte stream says so.
+ * Datagrams, connections and peeks tell nothing.
  */
 static bool drained(const struct lido__op *op)
 {
-    bool bytes = op->kind == LIDO__OP_READ || op->kind == LIDO__OP_READ_LENT ||
-                 op->kind == LIDO__OP_WRITE;
+    bool bytes = op->kind == LIDO__OP_READ || op->kind == LIDO__OP_READ_LENT;
     return bytes && op->result > 0 && (size_t)op->result < op->length;
 }
 
-/* True: the attempt settled the op. False: the side is DRAINED (unless an event came meanwhile). */
-static bool attempt(struct lido__reactor *reactor, struct lido__op *op, uintptr_t *side,
-                    uintptr_t what)
+static bool settled(struct lido__op *op, ssize_t result)
 {
-    /* Relaxed: an event that this overwrites was for bytes that the attempt below will see, because
-       the system call comes after it. */
-    lido__store(side, LIDO__SIDE_DRAINED, LIDO__RELAXED);
-    op->result = try_op(reactor, op);
-    if (op->result == -EAGAIN)
-        return false;
-    if (what == LIDO__SIDE_HUNG || !drained(op)) {
-        /* Still worth a try. A plain store could overwrite a HUNG that came in between. */
-        uintptr_t expected = LIDO__SIDE_DRAINED;
-        lido__cas(side, &expected, what, LIDO__RELAXED, LIDO__RELAXED);
-    }
-    lido__store(&op->state, LIDO__OP_SETTLED, LIDO__RELAXED);
+    op->result = result;
+    lido__store(&op->state, LIDO__OP_SETTLED, LIDO__RELAXED); /* the op never left its owner */
     return true;
 }
 
-/* A wait for readiness does not try, it only looks; see LIDO__OP_READABLE. */
-static bool only_looks(const struct lido__op *op)
+/*
+ * A write, while nothing says that it would wait: if it goes through, the side is as it was and
+ * no atomic is touched. If it does not, READY has to be cleared before the try that counts.
+ */
+static bool write_through(struct lido__reactor *reactor, struct lido__op *op)
 {
-    return op->kind == LIDO__OP_READABLE || op->kind == LIDO__OP_WRITABLE;
+    ssize_t result = try_op(reactor, op);
+    return result != -EAGAIN && settled(op, result);
+}
+
+/* With the side DRAINED, so that an event that comes meanwhile is not lost. False: it would wait. */
+static bool attempt(struct lido__reactor *reactor, struct lido__op *op, uintptr_t *side,
+                    uintptr_t was)
+{
+    op->result = try_op(reactor, op);
+    if (op->result == -EAGAIN)
+        return false;
+    if (was == LIDO__SIDE_HUNG || !drained(op)) {
+        /* Still worth a try; not by a store, which could overwrite a HUNG that came in between. */
+        uintptr_t expected = LIDO__SIDE_DRAINED;
+        lido__cas(side, &expected, was, LIDO__RELAXED, LIDO__RELAXED);
+    }
+    return settled(op, op->result);
+}
+
+/* What claim found besides DRAINED, READY and HUNG. */
+#define CLAIM_BUSY ((uintptr_t)3) /* another op is on this side */
+#define CLAIM_GONE                                                                                 \
+    ((uintptr_t)4) /* the handle is being closed, and the op is in the closer's hands */
+
+/* Takes the side for an attempt: leaves it DRAINED, and returns what it was. */
+static uintptr_t claim(struct lido__op *op, uintptr_t *side)
+{
+    /* Acquire: pairs with the release of the event that made it READY. */
+    uintptr_t word = lido__load(side, LIDO__ACQUIRE);
+    bool handed = op->state == LIDO__OP_READY;
+    do {
+        if (handed ? lido__side_op(word) != op : word > LIDO__SIDE_HUNG)
+            return handed ? CLAIM_GONE : CLAIM_BUSY;
+        if (word == LIDO__SIDE_DRAINED)
+            return LIDO__SIDE_DRAINED;
+    } while (!lido__cas(side, &word, LIDO__SIDE_DRAINED, LIDO__ACQUIRE, LIDO__ACQUIRE));
+    return word & LIDO__SIDE_WHAT;
+}
+
+static bool arm(struct lido__op *op, uintptr_t *side)
+{
+    uintptr_t expected = LIDO__SIDE_DRAINED;
+    lido__store(&op->state, LIDO__OP_ARMED, LIDO__RELAXED);
+    /* Release: whoever takes the op off the side sees all of it. */
+    if (lido__cas(side, &expected, (uintptr_t)op, LIDO__RELEASE, LIDO__RELAXED))
+        return true;
+    lido__store(&op->state, LIDO__OP_IDLE, LIDO__RELAXED);
+    return false;
 }
 
 bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op,
@@ -125,64 +162,75 @@ bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op,
 {
     struct lido__handle *handle = op->handle;
     uintptr_t *side = &handle->side[lido__op_side(op)];
+    uintptr_t word = lido__load(side, LIDO__RELAXED);
 
+    if (lido__op_side(op) == 1 && (word == LIDO__SIDE_READY || word == LIDO__SIDE_HUNG) &&
+        write_through(reactor, op))
+        return true;
     for (;;) {
-        /* Acquire: pairs with the release of the event that made it READY. */
-        uintptr_t what = lido__load(side, LIDO__ACQUIRE);
-        if (what > LIDO__SIDE_HUNG) {
-            lido__op_settle(op, -EBUSY);
+        uintptr_t was = claim(op, side);
+        if (was == CLAIM_BUSY)
+            return settled(op, -EBUSY);
+        if (was == CLAIM_GONE)
+            return false;
+        if (was != LIDO__SIDE_DRAINED && attempt(reactor, op, side, was))
             return true;
-        }
-        if (what != LIDO__SIDE_DRAINED) {
-            if (only_looks(op)) {
-                lido__op_settle(op, 0);
-                return true;
-            }
-            if (attempt(reactor, op, side, what))
-                return true;
-            continue;
-        }
-        if (lido__handle_reactor(handle) != reactor) {
-            int r = watch(reactor, handle);
-            if (r < 0) {
-                lido__op_settle(op, r);
-                return true;
-            }
-        }
-        lido__store(&op->state, LIDO__OP_ARMED, LIDO__RELAXED);
-        /* Release: whoever takes the op off the side sees all of it. */
-        if (lido__cas(side, &what, (uintptr_t)op, LIDO__RELEASE, LIDO__RELAXED))
+        int r = lido__handle_reactor(handle) == reactor ? 0 : watch(reactor, handle);
+        if (r < 0)
+            return settled(op, r);
+        if (arm(op, side))
             return false;
     }
 }
 
 bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int reason)
 {
-    uintptr_t expected = (uintptr_t)op;
     (void)reactor;
-    if (lido__op_state(op) == LIDO__OP_ARMED) {
-        /* The handle is alive: whoever closes it takes the op off first, and only hands it over. */
-        if (!lido__cas(&op->handle->side[lido__op_side(op)], &expected, LIDO__SIDE_DRAINED,
-                       LIDO__RELAXED, LIDO__RELAXED))
-            return false;
+    if (lido__op_state(op) != LIDO__OP_IDLE) {
+        /* Off the side, with what an event has said since. If it is not there, somebody else has it. */
+        uintptr_t *side = &op->handle->side[lido__op_side(op)];
+        uintptr_t word = lido__load(side, LIDO__RELAXED);
+        bool armed = lido__op_state(op) == LIDO__OP_ARMED;
+        do {
+            if (lido__side_op(word) != op || (armed && word != (uintptr_t)op))
+                return false;
+        } while (!lido__cas(side, &word, word & LIDO__SIDE_WHAT, LIDO__RELAXED, LIDO__RELAXED));
     }
-    lido__op_settle(op, reason);
-    return true;
+    return settled(op, reason);
 }
 
 size_t lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
                          struct lido__fifo *handed)
 {
-    /* Acq_rel: the op is read here; the task that finds READY goes on from what made it so. */
-    uintptr_t was = lido__exchange(&handle->side[side], what, LIDO__ACQ_REL);
-    if (was <= LIDO__SIDE_HUNG)
-        return 0;
-    lido__fifo_push(handed, &((struct lido__op *)was)->link);
+    uintptr_t *where = &handle->side[side];
+    uintptr_t word = lido__load(where, LIDO__RELAXED);
+    uintptr_t next;
+    do {
+        uintptr_t known = word & LIDO__SIDE_WHAT;
+        next = (word & ~LIDO__SIDE_WHAT) | (known > what ? known : what);
+        /* Acq_rel: the op is read here; the task that claims the side goes on from what made it
+           ready. */
+    } while (!lido__cas(where, &word, next, LIDO__ACQ_REL, LIDO__RELAXED));
+    if (!lido__side_op(word) || word & LIDO__SIDE_WHAT)
+        return 0; /* nobody waits, or it has been handed back already */
+    lido__fifo_push(handed, &lido__side_op(word)->link);
     return 1;
 }
 
-size_t lido__ready_take(struct lido__handle *handle, struct lido__fifo *taken)
+/* An op that another thread is handing back just now is in that thread's list for a moment. */
+static void take(struct lido__handle *handle, unsigned side, struct lido__fifo *taken)
 {
-    return lido__ready_event(handle, 0, LIDO__SIDE_HUNG, taken) +
-           lido__ready_event(handle, 1, LIDO__SIDE_HUNG, taken);
+    uintptr_t word = lido__exchange(&handle->side[side], LIDO__SIDE_HUNG, LIDO__ACQ_REL);
+    struct lido__op *op = lido__side_op(word);
+    if (!op)
+        return;
+    while (word & LIDO__SIDE_WHAT && lido__op_state(op) != LIDO__OP_READY)
+        lido__thread_yield();
+    lido__fifo_push(taken, &op->link);
+}
+
+void lido__ready_take(struct lido__handle *handle, struct lido__fifo *taken)
+{
+    take(handle, 0, taken);
+    take(handle, 1, taken);
 }

@@ -26,7 +26,10 @@ bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int 
 size_t lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
                          struct lido__fifo *handed);
 
-/* Takes the armed ops off both sides of a handle that is going away. */
-size_t lido__ready_take(struct lido__handle *handle, struct lido__fifo *taken);
+/*
+ * Takes the ops off both sides of a handle that is going away: those that are armed, and those that have
+ * been handed back but were not tried again yet. The caller delivers them.
+ */
+void lido__ready_take(struct lido__handle *handle, struct lido__fifo *taken);
 
 #endif

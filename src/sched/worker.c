@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -72,7 +71,7 @@ void lido__worker_mail(struct lido__worker *worker, struct lido__link *link)
 static void settle_wakes(struct lido__worker *worker)
 {
     while (lido__load(&worker->wakes_done, LIDO__ACQUIRE) != worker->wakes_owed)
-        sched_yield();
+        lido__thread_yield();
 }
 
 void lido__worker_order(struct lido__worker *worker, uint32_t orders)
@@ -240,7 +239,7 @@ static void run(struct lido__worker *worker, lido_task *task)
         lido__task_unref(task); /* was woken in its last poll */
     else if (!(task->flags & LIDO__TASK_UNSTARTED) || lido__worker_start(worker, task))
         poll(worker, task);
-    worker->current = NULL;
+    lido__worker_set_current(worker, NULL);
 }
 
 /* ---- Looking ----------------------------------------------------------------------------------- */

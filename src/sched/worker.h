@@ -90,6 +90,11 @@ static inline void lido__worker_queue(struct lido__worker *worker, lido_task *ta
     lido__fifo_push(&worker->queue, &task->run);
 }
 
+static inline void lido__worker_set_current(struct lido__worker *worker, lido_task *task)
+{
+    lido__store(&worker->current, task, LIDO__RELAXED);
+}
+
 /*
  * The next task to run, now the current one; NULL if there is none or it is time to look at the
  * reactor. Only one whose flags, cut to `mask`, are `flags`: a fiber that goes to sleep can switch to
@@ -106,7 +111,7 @@ static inline lido_task *lido__worker_next(struct lido__worker *worker, uint32_t
     lido__fifo_pop(&worker->queue);
     task->flags &= ~LIDO__TASK_QUEUED;
     worker->quota_left--;
-    worker->current = task;
+    lido__worker_set_current(worker, task);
     worker->budget = worker->pool->budget;
     return task;
 }
