@@ -620,8 +620,12 @@ typedef struct lido_op {
     uint64_t lido_private[7];
 } lido_op;
 
-/* Starting only fills in the op; the work begins with the first poll. */
+/*
+ * Starting only fills in the op; the work begins with the first poll. A read with buffer NULL lends one
+ * (64 KiB) when there is something to read: lido_op_lent gives it, valid until poll returns.
+ */
 LIDO_API void lido_op_read(lido_op *op, lido_stream *stream, void *buffer, size_t size);
+LIDO_API const void *lido_op_lent(const lido_op *op);
 LIDO_API void lido_op_write(lido_op *op, lido_stream *stream, const void *buffer, size_t size);
 /* Waits until a read or write would not have to wait, and transfers nothing; result 0. */
 LIDO_API void lido_op_readable(lido_op *op, lido_stream *stream);

@@ -1,0 +1,44 @@
+/* What all kinds of sockets share: coming into being, and closing. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "net/net.h"
+#include "os/os.h"
+#include "reactor/ready.h"
+#include "sched/wake.h"
+
+int lido__net_check(void)
+{
+    return lido_self() ? 0 : -ENXIO;
+}
+
+int lido__net_adopt(struct lido__handle **ret_handle, int fd, enum lido__handle_kind kind)
+{
+    struct lido__handle *handle = lido__handle_new(fd, kind);
+    if (!handle) {
+        lido__os_close(fd);
+        return -ENOMEM;
+    }
+    *ret_handle = handle;
+    return 0;
+}
+
+void lido__net_close(struct lido__handle *handle, bool keep_fd)
+{
+    struct lido__reactor *reactor = lido__handle_reactor(handle);
+    struct lido__fifo taken;
+    lido__fifo_init(&taken);
+    if (reactor)
+        reactor->ops->release(reactor, handle);
+    lido__ready_take(handle, &taken);
+    if (!keep_fd)
+        lido__os_close(handle->fd);
+    if (handle->owner) {
+        unlink(handle->owner);
+        free(handle->owner);
+    }
+    lido__handle_free(handle);
+    /* Last: a task that is told may be gone with its op, and never looks at the handle again. */
+    lido__deliver(&taken, LIDO__OP_SETTLED, -ECANCELED);
+}

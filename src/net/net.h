@@ -1,0 +1,56 @@
+/*
+ * What the files of the net room share: streams, listeners and datagram sockets are handles
+ * (reactor/handle.h) and nothing more, so that an open connection costs 40 bytes.
+ *
+ * A socket needs a runtime: creating one outside of a task is -ENXIO. It is registered with a reactor
+ * when a task first has to wait on it, on the worker of that task; so a connection that was accepted
+ * here and dealt to another worker never meets the acceptor's reactor.
+ *
+ * Threads: a socket is used by one task at a time, a stream or datagram socket by one for each side.
+ */
+#ifndef LIDO_NET_NET_H
+#define LIDO_NET_NET_H
+
+#include <lido.h>
+
+#include "reactor/handle.h"
+#include "reactor/op.h"
+
+struct lido_stream {
+    struct lido__handle handle;
+};
+
+struct lido_listener {
+    struct lido__handle handle; /* owner: the path to remove at the end (malloc), or NULL */
+};
+
+struct lido_datagram {
+    struct lido__handle handle; /* owner: likewise */
+};
+
+/* -ENXIO outside of a task (of either kind), otherwise 0: for constructors. */
+int lido__net_check(void);
+
+/*
+ * A handle of lido's for a new, non-blocking descriptor. On an error (-ENOMEM) the descriptor is
+ * closed: the caller just made it.
+ */
+int lido__net_adopt(struct lido__handle **ret_handle, int fd, enum lido__handle_kind kind);
+
+/*
+ * Closes: waits on both sides end with -ECANCELED; removes `owner` if it is a path. `keep_fd`: the
+ * descriptor goes on, non-blocking, unregistered.
+ */
+void lido__net_close(struct lido__handle *handle, bool keep_fd);
+
+/* Waits for an op in a fiber: as lido__await, for one line. */
+ssize_t lido__net_await(enum lido__op_kind kind, struct lido__handle *handle, void *buffer,
+                        size_t length);
+
+/* op->user: what lido_op_poll still has to do when the op is settled. */
+enum lido__op_user {
+    LIDO__USER_NONE,
+    LIDO__USER_ACCEPT, /* the stream that `link` points to gets the descriptor */
+};
+
+#endif

@@ -1,0 +1,138 @@
+/* Byte streams: reading, writing, closing. What makes them is in tcp.c and unix.c. */
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+#include "fiber/fiber.h"
+#include "net/net.h"
+#include "os/os.h"
+
+#define SLICES_MAX 1024u
+
+_Static_assert(sizeof(lido_slice) == sizeof(struct iovec), "a slice is a struct iovec");
+
+ssize_t lido__net_await(enum lido__op_kind kind, struct lido__handle *handle, void *buffer,
+                        size_t length)
+{
+    struct lido__op op;
+    lido__op_init(&op, kind, handle, buffer, length);
+    return lido__await(&op);
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------- */
+
+ssize_t lido_read(lido_stream *stream, void *buffer, size_t size)
+{
+    return lido__net_await(LIDO__OP_READ, &stream->handle, buffer, size);
+}
+
+ssize_t lido_readv(lido_stream *stream, const lido_slice *slices, size_t count)
+{
+    if (count > SLICES_MAX)
+        return -EINVAL;
+    return lido__net_await(LIDO__OP_READV, &stream->handle, (void *)slices, count);
+}
+
+ssize_t lido_peek(lido_stream *stream, void *buffer, size_t size)
+{
+    return lido__net_await(LIDO__OP_PEEK, &stream->handle, buffer, size);
+}
+
+ssize_t lido_read_all(lido_stream *stream, void *buffer, size_t size, size_t *done)
+{
+    size_t total = 0;
+    ssize_t r = 1;
+    while (total < size && r > 0) {
+        r = lido_read(stream, (char *)buffer + total, size - total);
+        total += r > 0 ? (size_t)r : 0;
+    }
+    if (done)
+        *done = total;
+    return r < 0 ? r : (ssize_t)total;
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------- */
+
+ssize_t lido_write(lido_stream *stream, const void *buffer, size_t size)
+{
+    return lido__net_await(LIDO__OP_WRITE, &stream->handle, (void *)buffer, size);
+}
+
+ssize_t lido_writev(lido_stream *stream, const lido_slice *slices, size_t count)
+{
+    if (count > SLICES_MAX)
+        return -EINVAL;
+    return lido__net_await(LIDO__OP_WRITEV, &stream->handle, (void *)slices, count);
+}
+
+ssize_t lido_write_all(lido_stream *stream, const void *buffer, size_t size, size_t *done)
+{
+    size_t total = 0;
+    ssize_t r = 0;
+    while (total < size && r >= 0) {
+        r = lido_write(stream, (const char *)buffer + total, size - total);
+        total += r > 0 ? (size_t)r : 0;
+    }
+    if (done)
+        *done = total;
+    return r < 0 ? r : (ssize_t)total;
+}
+
+int lido_shutdown_stream(lido_stream *stream, lido_side side)
+{
+    static const int how[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
+    if ((unsigned)side > LIDO_SIDE_BOTH)
+        return -EINVAL;
+    return lido__os_shutdown(stream->handle.fd, how[side]);
+}
+
+/* ---- Making and closing ------------------------------------------------------------------------ */
+
+int lido_stream_from_fd(lido_stream **stream, int fd)
+{
+    struct stat status;
+    int r = lido__net_check();
+    if (r < 0)
+        return r;
+    if (fstat(fd, &status) < 0)
+        return -EBADF;
+    if (!S_ISSOCK(status.st_mode) && !S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
+        return -EINVAL;
+    int type = SOCK_STREAM;
+    socklen_t length = sizeof(type);
+    if (S_ISSOCK(status.st_mode))
+        r = lido__os_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
+    if (r == 0 && type != SOCK_STREAM && type != SOCK_SEQPACKET)
+        r = -EINVAL;
+    if (r == 0)
+        r = lido__fd_set_nonblocking(fd);
+    if (r < 0)
+        return r;
+    bool is_socket = S_ISSOCK(status.st_mode);
+    struct lido__handle *handle =
+        lido__handle_new(fd, is_socket ? LIDO__HANDLE_SOCKET : LIDO__HANDLE_FILE);
+    if (!handle)
+        return -ENOMEM;
+    *stream = (lido_stream *)handle;
+    return 0;
+}
+
+int lido_stream_into_fd(lido_stream *stream)
+{
+    int fd = stream->handle.fd;
+    if (lido__side_busy(&stream->handle, 0) || lido__side_busy(&stream->handle, 1))
+        return -EBUSY;
+    lido__net_close(&stream->handle, true);
+    return fd;
+}
+
+int lido_stream_fd(const lido_stream *stream)
+{
+    return stream->handle.fd;
+}
+
+void lido_close(lido_stream *stream)
+{
+    if (stream)
+        lido__net_close(&stream->handle, false);
+}
