@@ -1,0 +1,112 @@
+#include "support/net.h"
+
+#include "net/net.h"
+#include "os/os.h"
+
+lido_listener *net_listen(void)
+{
+    lido_listener *listener;
+    check_int(lido_listen_tcp(&listener, "127.0.0.1:0"), 0);
+    return listener;
+}
+
+lido_address net_address(const lido_listener *listener)
+{
+    lido_address address;
+    check_int(lido_listener_local_address(listener, &address), 0);
+    return address;
+}
+
+lido_stream *net_connect(const lido_listener *listener)
+{
+    lido_address address = net_address(listener);
+    lido_stream *stream;
+    check_int(lido_connect(&stream, &address), 0);
+    return stream;
+}
+
+lido_stream *net_accept(lido_listener *listener)
+{
+    lido_stream *stream;
+    check_int(lido_accept(listener, &stream, NULL), 0);
+    return stream;
+}
+
+void net_pair(lido_stream *pair[2])
+{
+    lido_listener *listener = net_listen();
+    pair[0] = net_connect(listener);
+    pair[1] = net_accept(listener);
+    lido_listener_close(listener);
+}
+
+void net_close_pair(lido_stream *pair[2])
+{
+    lido_close(pair[0]);
+    lido_close(pair[1]);
+}
+
+static bool reader_waits(void *handle)
+{
+    return lido__side_busy(handle, 0);
+}
+
+static bool writer_waits(void *handle)
+{
+    return lido__side_busy(handle, 1);
+}
+
+void net_await_reader(const lido_stream *stream)
+{
+    await_that(reader_waits, (void *)&stream->handle);
+}
+
+void net_await_writer(const lido_stream *stream)
+{
+    await_that(writer_waits, (void *)&stream->handle);
+}
+
+void net_await_acceptor(const lido_listener *listener)
+{
+    await_that(reader_waits, (void *)&listener->handle);
+}
+
+size_t net_fill(lido_stream *stream)
+{
+    static const char zeros[65536];
+    size_t total = 0;
+    ssize_t n;
+    while ((n = lido__os_send(lido_stream_fd(stream), zeros, sizeof(zeros), 0)) > 0)
+        total += (size_t)n;
+    check_int(n, -EAGAIN);
+    return total;
+}
+
+void net_drain(lido_stream *stream, size_t size)
+{
+    char scrap[4096];
+    while (size > 0) {
+        ssize_t n = lido_read(stream, scrap, size < sizeof(scrap) ? size : sizeof(scrap));
+        check(n > 0);
+        size -= (size_t)n;
+    }
+}
+
+void net_say(lido_stream *stream, const char *text)
+{
+    check_int(lido_write_all(stream, text, strlen(text), NULL), strlen(text));
+}
+
+void net_expect(lido_stream *stream, const char *text)
+{
+    char got[256] = "";
+    check(strlen(text) < sizeof(got));
+    check_int(lido_read_all(stream, got, strlen(text), NULL), strlen(text));
+    check_string(got, text);
+}
+
+void net_expect_end(lido_stream *stream)
+{
+    char byte;
+    check_int(lido_read(stream, &byte, 1), 0);
+}

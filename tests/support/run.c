@@ -1,0 +1,56 @@
+#include "support/run.h"
+
+#include <stdio.h>
+
+#include "os/os.h"
+
+/* Far beyond what a loaded machine under a sanitizer needs: only a broken promise takes so long. */
+#define PATIENCE_NS 30000000000u
+
+void run_on(unsigned workers, lido_fn fn, void *arg)
+{
+    lido_config config = LIDO_CONFIG_INIT;
+    config.workers = workers;
+    int r = lido_run(&config, fn, arg);
+    if (r != 0)
+        fail_msg("the root task returned %d: %s", r, lido_strerror(r));
+}
+
+void run(lido_fn fn)
+{
+    run_on(1, fn, NULL);
+}
+
+lido_task *start(lido_fn fn, void *arg)
+{
+    int here = lido_worker_index();
+    check(here >= 0);
+    return start_on((unsigned)here, fn, arg);
+}
+
+lido_task *start_on(unsigned worker, lido_fn fn, void *arg)
+{
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    lido_task *task;
+    options.placement = LIDO_PLACE_WORKER;
+    options.worker = worker;
+    check_int(lido_spawn_with(&task, fn, arg, &options), 0);
+    return task;
+}
+
+int finish(lido_task *task)
+{
+    int result;
+    check_int(lido_join(task, &result), 0);
+    return result;
+}
+
+void await_that(bool (*happened)(void *arg), void *arg)
+{
+    uint64_t until = lido_now() + PATIENCE_NS;
+    while (!happened(arg)) {
+        check(lido_now() < until);
+        check_int(lido_yield(), 0);
+        lido__thread_yield();
+    }
+}
