@@ -35,6 +35,41 @@ struct lido__fiber {
     unsigned valgrind_id;
 };
 
+/* A free stack of the cache, which has one. */
+static inline struct lido__fiber *lido__stack_pop(struct lido__stack_cache *cache)
+{
+    struct lido__fiber *fiber = cache->free;
+    cache->free = fiber->next_free;
+    cache->count--;
+    return fiber;
+}
+
+static inline void lido__stack_push(struct lido__stack_cache *cache, struct lido__fiber *fiber)
+{
+    fiber->next_free = cache->free;
+    cache->free = fiber;
+    cache->count++;
+}
+
+/* The fiber at the top of a free stack, or NULL when there is no memory. */
+static inline struct lido__fiber *lido__stack_take(struct lido__stack_cache *cache)
+{
+    if (__builtin_expect(!cache->free, 0)) {
+        lido__stack_cache_fill(cache);
+        if (!cache->free)
+            return NULL;
+    }
+    return lido__stack_pop(cache);
+}
+
+/* Not while running on it. */
+static inline void lido__stack_give(struct lido__stack_cache *cache, struct lido__fiber *fiber)
+{
+    lido__stack_push(cache, fiber);
+    if (__builtin_expect(cache->count > LIDO__STACK_CACHE_MAX, 0))
+        lido__stack_cache_spill(cache);
+}
+
 /* What carries the fibers of one worker: the context of its loop, and its stacks. */
 struct lido__carrier {
     struct lido__context loop;

@@ -13,17 +13,14 @@ static int collect(lido_task *task, int *result)
     return 0;
 }
 
-static bool somebody_waits(const lido_task *task)
-{
-    uint32_t word = lido__load(&task->state.word, LIDO__RELAXED);
-    return !(word & LIDO__DONE) && word & (LIDO__JOINER | LIDO__THREAD);
-}
-
 static int thread_join(lido_task *task, int *result)
 {
+    uint32_t word = lido__load(&task->state.word, LIDO__RELAXED);
+    if (!(word & LIDO__DONE) && word & (LIDO__JOINER | LIDO__THREAD))
+        return -EBUSY;
     if (lido__state_await(&task->state, LIDO__THREAD))
         while (!lido__state_done(&task->state)) {
-            uint32_t word = lido__load(&task->state.word, LIDO__RELAXED);
+            word = lido__load(&task->state.word, LIDO__RELAXED);
             if (!(word & LIDO__DONE))
                 lido__futex_wait(&task->state.word, word, LIDO__FOREVER);
         }
@@ -34,14 +31,17 @@ static int fiber_join(struct lido__worker *worker, lido_task *task, int *result)
 {
     lido_task *self = worker->current;
     int reason = lido__task_interrupted(worker, self);
+    if (!reason && !lido__state_done(&task->state))
+        reason = lido__join_register(worker, task, self);
     if (reason)
         return reason;
-    lido__join_register(worker, task, self);
     while (!lido__state_done(&task->state)) {
         lido__fiber_suspend(worker, "join");
         worker = lido__worker_current();
+        if (lido__state_done(&task->state))
+            break;
         reason = lido__task_interrupted(worker, self);
-        if (reason && !lido__state_done(&task->state) && lido__join_forgo(task))
+        if (reason && lido__join_forgo(worker, task))
             return reason;
     }
     return collect(task, result);
@@ -50,12 +50,11 @@ static int fiber_join(struct lido__worker *worker, lido_task *task, int *result)
 int lido_join(lido_task *task, int *result)
 {
     struct lido__worker *worker = lido__worker_current();
-    if (worker && (!worker->current || worker->current == task ||
-                   !(worker->current->flags & LIDO__TASK_FIBER)))
+    if (!worker)
+        return thread_join(task, result);
+    if (!worker->current || worker->current == task || !(worker->current->flags & LIDO__TASK_FIBER))
         return -EDEADLK;
-    if (somebody_waits(task))
-        return -EBUSY;
-    return worker ? fiber_join(worker, task, result) : thread_join(task, result);
+    return fiber_join(worker, task, result);
 }
 
 int lido_stop(lido_task *task, int *result)

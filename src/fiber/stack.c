@@ -8,8 +8,7 @@
 #include "os/os.h"
 
 #define CHUNK_SLOTS 64u
-/* Free stacks that a worker keeps, and how many it trades with the depot at a time. */
-#define CACHE_MAX 256u
+/* How many free stacks a worker trades with the depot at a time. */
 #define CACHE_BATCH 64u
 /* Tops of the stacks: 16 of them, a cache line apart. */
 #define COLOURS 16u
@@ -139,26 +138,11 @@ void lido__stack_cache_init(struct lido__stack_cache *cache, struct lido__stack_
     cache->count = 0;
 }
 
-static struct lido__fiber *cache_pop(struct lido__stack_cache *cache)
-{
-    struct lido__fiber *fiber = cache->free;
-    cache->free = fiber->next_free;
-    cache->count--;
-    return fiber;
-}
-
-static void cache_push(struct lido__stack_cache *cache, struct lido__fiber *fiber)
-{
-    fiber->next_free = cache->free;
-    cache->free = fiber;
-    cache->count++;
-}
-
 static void flush(struct lido__stack_cache *cache, unsigned keep)
 {
     pthread_mutex_lock(&cache->depot->lock);
     while (cache->count > keep)
-        depot_give(cache->depot, cache_pop(cache));
+        depot_give(cache->depot, lido__stack_pop(cache));
     pthread_mutex_unlock(&cache->depot->lock);
 }
 
@@ -171,7 +155,7 @@ void lido__stack_cache_fini(struct lido__stack_cache *cache)
  * Takes a batch only of slots that were used before: opening one touches its page, which should
  * happen for a fiber that needs it and for no other.
  */
-static void refill(struct lido__stack_cache *cache)
+void lido__stack_cache_fill(struct lido__stack_cache *cache)
 {
     struct lido__stack_depot *depot = cache->depot;
     pthread_mutex_lock(&depot->lock);
@@ -179,25 +163,13 @@ static void refill(struct lido__stack_cache *cache)
         struct lido__fiber *fiber = depot_take(depot);
         if (!fiber)
             break;
-        cache_push(cache, fiber);
+        lido__stack_push(cache, fiber);
     } while (cache->count < CACHE_BATCH && !lido__list_empty(&depot->partial) &&
              lido__container_of(depot->partial.next, struct lido__chunk, node)->free);
     pthread_mutex_unlock(&depot->lock);
 }
 
-struct lido__fiber *lido__stack_take(struct lido__stack_cache *cache)
+void lido__stack_cache_spill(struct lido__stack_cache *cache)
 {
-    if (__builtin_expect(!cache->free, 0)) {
-        refill(cache);
-        if (!cache->free)
-            return NULL;
-    }
-    return cache_pop(cache);
-}
-
-void lido__stack_give(struct lido__stack_cache *cache, struct lido__fiber *fiber)
-{
-    cache_push(cache, fiber);
-    if (__builtin_expect(cache->count > CACHE_MAX, 0))
-        flush(cache, CACHE_MAX - CACHE_BATCH);
+    flush(cache, LIDO__STACK_CACHE_MAX - CACHE_BATCH);
 }

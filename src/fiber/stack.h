@@ -20,6 +20,9 @@
 
 #include "base/list.h"
 
+/* Free stacks that a worker keeps. */
+#define LIDO__STACK_CACHE_MAX 256u
+
 struct lido__fiber;
 struct lido__chunk;
 
@@ -45,9 +48,9 @@ void lido__stack_cache_init(struct lido__stack_cache *cache, struct lido__stack_
 /* Gives everything back to the depot. */
 void lido__stack_cache_fini(struct lido__stack_cache *cache);
 
-/* The fiber at the top of a free stack, or NULL when there is no memory. */
-struct lido__fiber *lido__stack_take(struct lido__stack_cache *cache);
-/* Not while running on it. */
-void lido__stack_give(struct lido__stack_cache *cache, struct lido__fiber *fiber);
+/* Takes a batch from the depot; without memory the cache stays empty. */
+void lido__stack_cache_fill(struct lido__stack_cache *cache);
+/* Gives a batch to the depot. */
+void lido__stack_cache_spill(struct lido__stack_cache *cache);
 
 #endif

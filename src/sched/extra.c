@@ -11,22 +11,20 @@ struct lido__local_value {
     void *value;
 };
 
-void lido__extra_init(struct lido__extra *extra)
-{
-    lido__timer_init(&extra->deadline.timer);
-    extra->locals = NULL;
-}
-
 struct lido__extra *lido__extra_of(lido_task *task)
 {
-    if (task->extra)
-        return task->extra;
-    struct lido__extra *extra = lido__fault("malloc") < 0 ? NULL : malloc(sizeof(*extra));
-    if (!extra)
-        return NULL;
-    lido__extra_init(extra);
-    task->extra = extra;
-    task->flags |= LIDO__TASK_OWN_EXTRA;
+    struct lido__extra *extra = task->extra;
+    if (task->flags & LIDO__TASK_EXTRA)
+        return extra;
+    if (!(task->flags & LIDO__TASK_FIBER)) {
+        extra = lido__fault("malloc") < 0 ? NULL : malloc(sizeof(*extra));
+        if (!extra)
+            return NULL;
+        task->extra = extra;
+    }
+    lido__timer_init(&extra->deadline.timer);
+    extra->locals = NULL;
+    task->flags |= LIDO__TASK_EXTRA;
     return extra;
 }
 
@@ -47,9 +45,9 @@ void lido__extra_end(struct lido__worker *worker, lido_task *task)
     struct lido__extra *extra = task->extra;
     destroy_locals(extra);
     lido__alarm_stop(worker, &extra->deadline);
-    if (task->flags & LIDO__TASK_OWN_EXTRA)
+    if (!(task->flags & LIDO__TASK_FIBER))
         free(extra);
-    task->extra = NULL;
+    task->flags &= ~LIDO__TASK_EXTRA;
 }
 
 /*
@@ -72,7 +70,7 @@ void lido__worker_arm_deadline(struct lido__worker *worker, lido_task *task)
 
 static struct lido__local_value *find(const struct lido__extra *extra, const lido_local *key)
 {
-    struct lido__local_value *local = extra ? extra->locals : NULL;
+    struct lido__local_value *local = extra->locals;
     while (local && local->key != key)
         local = local->next;
     return local;
@@ -84,9 +82,9 @@ int lido_local_set(const lido_local *key, void *value)
     if (!task)
         return -ENXIO;
     struct lido__extra *extra = lido__extra_of(task);
-    struct lido__local_value *local = find(extra, key);
     if (!extra)
         return -ENOMEM;
+    struct lido__local_value *local = find(extra, key);
     if (!local) {
         local = lido__fault("malloc") < 0 ? NULL : malloc(sizeof(*local));
         if (!local)
@@ -102,6 +100,8 @@ int lido_local_set(const lido_local *key, void *value)
 void *lido_local_get(const lido_local *key)
 {
     lido_task *task = lido_self();
-    struct lido__local_value *local = task ? find(task->extra, key) : NULL;
+    if (!task || !(task->flags & LIDO__TASK_EXTRA))
+        return NULL;
+    struct lido__local_value *local = find(task->extra, key);
     return local ? local->value : NULL;
 }

@@ -62,27 +62,56 @@ int lido_timer_poll(lido_timer *public, const lido_waker *waker)
 
 /* ---- Joining ----------------------------------------------------------------------------------- */
 
-bool lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self)
+int lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self)
 {
-    /* On one worker nobody can end between being seen and being woken; across workers, the one who
-       wakes needs a reference. */
-    lido_waker waker = task->worker == worker ? lido__waker_borrow(self) : lido__waker_own(self);
-    task->joiner = waker;
-    if (lido__state_await(&task->state, LIDO__JOINER))
-        return true;
-    if (lido__waker_owned(waker))
-        lido__task_unref(self);
-    return false;
+    uint32_t word = lido__load(&task->state.word, LIDO__RELAXED);
+    if (word & (LIDO__JOINER | LIDO__THREAD))
+        return word & LIDO__DONE ? 0 : -EBUSY;
+    if (task->worker == worker) {
+        /* It ends on this thread: nothing is atomic, and the waker can be borrowed. */
+        if (task->flags & LIDO__TASK_JOINED)
+            return -EBUSY;
+        task->joiner = lido__waker_borrow(self);
+        task->flags |= LIDO__TASK_JOINED;
+        return 0;
+    }
+    task->joiner = lido__waker_own(self);
+    if (!lido__state_await(&task->state, LIDO__JOINER))
+        lido__task_unref(self); /* done already */
+    return 0;
 }
 
-bool lido__join_forgo(lido_task *task)
+bool lido__join_forgo(struct lido__worker *worker, lido_task *task)
 {
+    if (task->worker == worker) {
+        task->flags &= ~LIDO__TASK_JOINED;
+        return !lido__state_done(&task->state);
+    }
     lido_waker waker = task->joiner;
     if (!lido__state_forgo(&task->state))
         return false;
-    if (lido__waker_owned(waker))
-        lido__task_unref(lido__waker_task(waker));
+    lido__task_unref(lido__waker_task(waker));
     return true;
+}
+
+/* Whether `self` has registered with `task`, which is not done. */
+static bool joins(struct lido__worker *worker, const lido_task *task, const lido_task *self)
+{
+    bool joined = task->worker == worker
+                      ? task->flags & LIDO__TASK_JOINED
+                      : lido__load(&task->state.word, LIDO__ACQUIRE) & LIDO__JOINER;
+    return joined && lido__waker_task(task->joiner) == self;
+}
+
+static int join_step(struct lido__worker *worker, lido_task *task, lido_task *self)
+{
+    int reason = lido__task_interrupted(worker, self);
+    bool registered = joins(worker, task, self);
+    if (reason && (!registered || lido__join_forgo(worker, task)))
+        return reason;
+    if (!registered)
+        reason = lido__join_register(worker, task, self);
+    return reason ? reason : LIDO_PENDING;
 }
 
 int lido_join_poll(lido_task *task, int *result, const lido_waker *waker)
@@ -91,16 +120,11 @@ int lido_join_poll(lido_task *task, int *result, const lido_waker *waker)
     struct lido__worker *worker = lido__worker_current();
     if (!worker || worker != self->worker)
         return -ENXIO;
-    bool registered = lido__load(&task->state.word, LIDO__RELAXED) & LIDO__JOINER;
-    if (registered && lido__waker_task(task->joiner) != self && !lido__state_done(&task->state))
-        return -EBUSY;
-    int reason = lido__task_interrupted(worker, self);
-    if (reason && !lido__state_done(&task->state)) {
-        if (!registered || lido__join_forgo(task))
-            return reason;
+    if (!lido__state_done(&task->state)) {
+        int r = join_step(worker, task, self);
+        if (!lido__state_done(&task->state))
+            return r;
     }
-    if (!lido__state_done(&task->state) && (registered || lido__join_register(worker, task, self)))
-        return LIDO_PENDING;
     if (result)
         *result = task->result;
     lido__task_unref(task);
@@ -109,6 +133,8 @@ int lido_join_poll(lido_task *task, int *result, const lido_waker *waker)
 
 void lido_join_forgo(lido_task *task)
 {
-    if (lido__load(&task->state.word, LIDO__RELAXED) & LIDO__JOINER)
-        lido__join_forgo(task);
+    struct lido__worker *worker = lido__worker_current();
+    if (worker && worker->current && !lido__state_done(&task->state) &&
+        joins(worker, task, worker->current))
+        lido__join_forgo(worker, task);
 }

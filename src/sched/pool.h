@@ -51,7 +51,10 @@ void lido__pool_end_on_idle(struct lido__pool *pool, bool yes);
 /* Refuses new tasks and cancels all that live or are on their way. */
 void lido__pool_cancel_all(struct lido__pool *pool);
 
-/* The worker for a new task, or NULL if `index` is out of range. `self`: the spawning worker, or NULL. */
+/*
+ * The worker for a new task, or NULL if there is no such placement or index. `self`: the worker whose
+ * task spawns it, or NULL. DEFAULT is LOCAL for a task on the pool, and the pool's policy for others.
+ */
 struct lido__worker *lido__pool_place(struct lido__pool *pool, struct lido__worker *self,
                                       lido_placement placement, unsigned index);
 

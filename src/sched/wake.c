@@ -6,9 +6,8 @@ void lido__wake(lido_task *task)
 {
     struct lido__worker *worker = task->worker;
     if (worker == lido__worker_current()) {
-        /* A handle's holder may cancel or wake a task that is done, or one that is still in the mail. */
-        if (!lido__state_done(&task->state) && !(task->flags & LIDO__TASK_ARRIVING))
-            lido__worker_queue(worker, task);
+        if (!lido__state_done(&task->state))
+            lido__wake_here(worker, task);
     } else if (lido__state_notify(&task->state, 0)) {
         lido__worker_mail(worker, &task->mail);
     }

@@ -12,6 +12,13 @@
 /* Makes a task run again. The caller holds a reference, or is on its worker. Any thread. */
 void lido__wake(lido_task *task);
 
+/* The same for a task that is alive, on its worker's thread. */
+static inline void lido__wake_here(struct lido__worker *worker, lido_task *task)
+{
+    if (!(task->flags & LIDO__TASK_ARRIVING))
+        lido__worker_queue(worker, task);
+}
+
 /* Uses a waker up: wakes, and drops its reference if it has one. Any thread. */
 void lido__wake_consume(lido_waker waker);
 
@@ -26,11 +33,12 @@ void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t
 bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido__op *op);
 
 /*
- * `self` waits for `task`: registers its waker. False: the task is done already. Only one may wait.
+ * `self`, the current task, waits for `task`: registers its waker. 0 (`task` may be done already), or -EBUSY:
+ * somebody else waits.
  */
-bool lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self);
+int lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self);
 /* The waiter gives up. False: too late, the task is done. */
-bool lido__join_forgo(lido_task *task);
+bool lido__join_forgo(struct lido__worker *worker, lido_task *task);
 
 /* `ms` after `now`, in ns; never past LIDO__NEVER. */
 uint64_t lido__time_after(uint64_t now, int64_t ms);
@@ -62,8 +70,7 @@ struct lido__extra {
     struct lido__local_value *locals;
 };
 
-void lido__extra_init(struct lido__extra *extra);
-/* The extra of a task of the current worker; NULL when out of memory. */
+/* The extra of a task of the current worker, put to use; NULL when out of memory. */
 struct lido__extra *lido__extra_of(lido_task *task);
 /* The task is over: destroys its locals and stops its timer. */
 void lido__extra_end(struct lido__worker *worker, lido_task *task);

@@ -38,6 +38,7 @@ int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsi
     worker->reactor = reactor;
     worker->pool = pool;
     worker->index = index;
+    worker->budget_full = pool->budget;
     worker->quota = QUOTA_MIN;
     worker->now = lido__clock_now();
     lido__inbox_init(&worker->inbox);
@@ -80,12 +81,6 @@ void lido__worker_order(struct lido__worker *worker, uint32_t orders)
        the link is under way. */
     if (lido__fetch_or(&worker->orders, orders, LIDO__ACQ_REL) == 0)
         lido__worker_mail(worker, &worker->order);
-}
-
-void lido__worker_adopt(struct lido__worker *worker, lido_task *task)
-{
-    lido__list_push(&worker->tasks, &task->live);
-    lido__store(&worker->live, worker->live + 1, LIDO__RELAXED);
 }
 
 /* One live task less. */
@@ -183,25 +178,40 @@ static void feed_starved(struct lido__worker *worker)
     lido__worker_queue(worker, task);
 }
 
+/* Whoever waits on other threads. */
+static void tell_others(lido_task *task, uint32_t was, bool queued)
+{
+    if (was & LIDO__JOINER) {
+        lido__wake_consume(task->joiner);
+        if (!queued)
+            lido__task_unref(task);
+    }
+    if (was & LIDO__THREAD)
+        lido__futex_wake(&task->state.word, INT_MAX);
+    if (!(was & LIDO__JOINER) && !queued && was / LIDO__REF == 1)
+        lido__task_free(task);
+}
+
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result)
 {
-    if (task->extra)
+    if (task->flags & LIDO__TASK_EXTRA)
         lido__extra_end(worker, task);
     lido__list_remove(&task->live);
     task->result = result;
-    uint32_t flags = lido__state_finish(&task->state);
-    if (flags & LIDO__JOINER)
-        lido__wake_consume(task->joiner);
-    if (flags & LIDO__THREAD)
-        lido__futex_wake(&task->state.word, INT_MAX);
-    if (task->flags & LIDO__TASK_QUEUED)
+    if (task->flags & LIDO__TASK_JOINED)
+        lido__wake_here(worker, lido__waker_task(task->joiner));
+    bool queued = task->flags & LIDO__TASK_QUEUED;
+    if (queued)
         task->flags |= LIDO__TASK_ENDED;
-    else
-        lido__task_unref(task);
+    uint32_t was = lido__state_finish(&task->state, queued);
+    if (__builtin_expect(was & (LIDO__JOINER | LIDO__THREAD), 0))
+        tell_others(task, was, queued);
+    else if (!queued && was / LIDO__REF == 1)
+        lido__task_free(task);
     if (__builtin_expect(!lido__fifo_empty(&worker->starved), 0))
         feed_starved(worker);
     /* A wake-up that is under way needs the worker: it stays alive until that has arrived. */
-    if (!(flags & LIDO__NOTIFIED))
+    if (!(was & LIDO__NOTIFIED))
         leave(worker);
 }
 

@@ -36,7 +36,8 @@ struct lido__worker {
 
     struct lido__fifo queue __attribute__((aligned(64))); /* of struct lido_task.run */
     lido_task *current;                                   /* whose poll is running */
-    uint32_t budget;     /* ops that the current task may still complete without a pause */
+    uint32_t budget; /* ops that the current task may still complete without a pause */
+    uint32_t budget_full;
     uint32_t quota_left; /* tasks to run before the next look at the reactor */
     uint32_t quota;
     lido__shared uint32_t live; /* tasks; written here, read by placement */
@@ -112,7 +113,7 @@ static inline lido_task *lido__worker_next(struct lido__worker *worker, uint32_t
     task->flags &= ~LIDO__TASK_QUEUED;
     worker->quota_left--;
     lido__worker_set_current(worker, task);
-    worker->budget = worker->pool->budget;
+    worker->budget = worker->budget_full;
     return task;
 }
 
@@ -132,7 +133,11 @@ static inline void lido__worker_suspend(struct lido__worker *worker, lido_task *
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result);
 
 /* A task joins this worker: it is listed, and counted. */
-void lido__worker_adopt(struct lido__worker *worker, lido_task *task);
+static inline void lido__worker_adopt(struct lido__worker *worker, lido_task *task)
+{
+    lido__list_push(&worker->tasks, &task->live);
+    lido__store(&worker->live, worker->live + 1, LIDO__RELAXED);
+}
 
 /* Why the current wait of a task must end: -ECANCELED, -ETIMEDOUT or 0. */
 static inline int lido__task_interrupted(const struct lido__worker *worker, const lido_task *task)

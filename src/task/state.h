@@ -149,14 +149,25 @@ static inline bool lido__state_forgo(struct lido__state *state)
 }
 
 /*
- * The future has returned. Returns the flags as they were: JOINER and THREAD are to be told; NOTIFIED
- * says that a wake-up is under way, which will yet arrive in the inbox (it is the last one). The scheduler's reference stays until it has been, because telling needs the task: the joiner may
- * see DONE and drop its handle at any moment from here on.
+ * The future has returned: sets DONE, and drops the scheduler's reference in the same step, unless
+ * `keep` says that the run queue still holds it, or a JOINER is to be told: telling needs the task, and
+ * the joiner may see DONE and drop its handle at any moment from here on.
+ *
+ * Returns the word as it was. JOINER: use the waker, then unref. THREAD: wake the futex (the memory is
+ * type-stable, so its address is good whatever happens). NOTIFIED: a wake-up is under way, the last
+ * one, and will yet arrive in the inbox. One reference and neither `keep` nor JOINER: free.
  * Release: the result is seen by whoever sees DONE. Acquire: pairs with the release in await.
  */
-static inline uint32_t lido__state_finish(struct lido__state *state)
+static inline uint32_t lido__state_finish(struct lido__state *state, bool keep)
 {
-    return lido__fetch_or(&state->word, LIDO__DONE, LIDO__ACQ_REL) & (LIDO__REF - 1);
+    uint32_t old = lido__load(&state->word, LIDO__ACQUIRE);
+    uint32_t new;
+    do {
+        new = old | LIDO__DONE;
+        if (!keep && !(old & LIDO__JOINER))
+            new -= LIDO__REF;
+    } while (!lido__cas(&state->word, &old, new, LIDO__ACQ_REL, LIDO__ACQUIRE));
+    return old;
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include <lido.h>
 
 #include "base/list.h"
+#include "base/slab.h"
 #include "task/state.h"
 
 struct lido__worker;
@@ -27,38 +28,54 @@ struct lido__extra;
 #define LIDO__TASK_UNSTARTED 8u  /* a fiber that has no stack yet: `entry` and `arg` are valid */
 #define LIDO__TASK_STOPPING 16u  /* in lido_stop: neither cancellation nor deadline end the wait */
 #define LIDO__TASK_COUNTED 32u   /* counted in its worker's `incoming` */
-#define LIDO__TASK_OWN_EXTRA 64u /* `extra` came from malloc */
+#define LIDO__TASK_EXTRA 64u     /* `extra` is in use */
+#define LIDO__TASK_JOINED 512u   /* `joiner` is a borrowed waker, of a task of the same worker */
 #define LIDO__TASK_ARRIVING 128u /* new, on its way to its worker */
 #define LIDO__TASK_ENDED 256u    /* done, but still in the run queue, which holds the reference */
 
+/* What a switch from task to task touches comes first, and lies together. */
 struct lido_task {
     union {
         lido_future *future;
         lido_fn entry; /* a fiber that has not started */
     };
+    struct lido__link run; /* in the run queue */
+    uint64_t deadline;     /* ns; LIDO__NEVER */
+    struct lido__state state;
+    uint32_t flags;
+    struct lido__worker *worker;
     union {
-        struct lido__extra *extra; /* NULL until needed */
+        struct lido__extra *extra; /* a fiber: room for it; others: valid with EXTRA */
         void *arg;                 /* a fiber that has not started */
     };
-    struct lido__worker *worker;
-    struct lido__link run;  /* in the run queue */
+    lido_waker
+        joiner; /* with JOINED; or written before JOINER is set in state, read after DONE is */
+    int result; /* valid when DONE */
+    uint32_t reserved;
     struct lido__link mail; /* in the inbox */
-    struct lido__state state;
-    int result;             /* valid when DONE */
-    lido_waker joiner;      /* written before JOINER is set in state, read after DONE is */
     struct lido__node live; /* in the worker's list of live tasks */
     const char *name;
     const char *where;
-    uint64_t deadline; /* ns; LIDO__NEVER */
-    uint32_t flags;
-    uint32_t reserved;
 };
 
-/*
- * A task with `refs` references for a future or, with `entry`, a fiber; NULL when out of memory.
- * It belongs to no worker yet. Any thread.
- */
-lido_task *lido__task_new(uint32_t refs, uint32_t flags, const char *name, const char *where);
+_Static_assert(sizeof(lido_task) == 104, "memory per connection is a headline number");
+
+extern struct lido__slab lido__tasks;
+
+/* A task with `refs` references, that belongs to no worker yet; NULL when out of memory. Any thread. */
+static inline lido_task *lido__task_new(uint32_t refs, uint32_t flags, const char *name,
+                                        const char *where)
+{
+    lido_task *task = lido__slab_alloc(&lido__tasks);
+    if (__builtin_expect(!task, 0))
+        return NULL;
+    lido__state_init(&task->state, refs);
+    task->flags = flags;
+    task->deadline = UINT64_MAX;
+    task->name = name;
+    task->where = where;
+    return task;
+}
 
 /* Gives the memory back: only after a state transition has said that this was the last reference. */
 void lido__task_free(lido_task *task);
