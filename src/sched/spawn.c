@@ -106,7 +106,10 @@ int lido__spawn(const struct lido__spawn *spawn, lido_task **handle)
     struct lido__pool *pool = self ? self->pool : spawn->pool;
     if (!pool)
         return -ENXIO;
-    struct lido__worker *worker = lido__pool_place(pool, self, options->placement, options->worker);
+    struct lido__worker *worker =
+        stays(self, options->placement)
+            ? self
+            : lido__pool_place(pool, self, options->placement, options->worker);
     if (!worker)
         return -EINVAL;
     return launch(spawn, options, self, worker, handle);
