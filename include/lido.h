@@ -636,6 +636,13 @@ LIDO_API void lido_op_accept(lido_op *op, lido_listener *listener, lido_stream *
 /* LIDO_PENDING (the waker will be used), or the result, as of the function of the same name. */
 LIDO_API ssize_t lido_op_poll(lido_op *op, const lido_waker *waker);
 
+/*
+ * The same, and never LIDO_PENDING: the op does what it can at once, or its result is -EAGAIN. Then it is
+ * over, and the waker will not be used. So what lido_op_lent gave can be written where it lies, and only
+ * what does not go through at once must be kept.
+ */
+LIDO_API ssize_t lido_op_try(lido_op *op, const lido_waker *waker);
+
 /* A timer, embedded in the future that awaits it. lido_timer_stop must be called before it is thrown away
    if lido_timer_poll has returned LIDO_PENDING last. */
 typedef struct lido_timer {

@@ -62,19 +62,39 @@ static ssize_t finish_accept(struct lido__op *op)
     return r;
 }
 
+/* The current worker, if it is the task of this waker that it runs; otherwise NULL. */
+static struct lido__worker *worker_polling(const lido_waker *waker)
+{
+    struct lido__worker *worker = lido__worker_current();
+    return worker && worker->current == lido__waker_task(*waker) ? worker : NULL;
+}
+
+static ssize_t result_of(struct lido__op *op)
+{
+    return op->user == LIDO__USER_ACCEPT && op->result >= 0 ? finish_accept(op) : op->result;
+}
+
 ssize_t lido_op_poll(lido_op *public, const lido_waker *waker)
 {
     struct lido__op *op = op_of(public);
-    lido_task *task = lido__waker_task(*waker);
-    struct lido__worker *worker = lido__worker_current();
-    if (!worker || task != worker->current)
+    struct lido__worker *worker = worker_polling(waker);
+    if (!worker)
         return -ENXIO;
     if (op->state == LIDO__OP_IDLE && worker->budget == 0) {
-        lido__worker_queue(worker, task);
+        lido__worker_queue(worker, worker->current);
         return LIDO_PENDING;
     }
     worker->budget -= op->state == LIDO__OP_IDLE;
-    if (!lido__op_advance(worker, task, op))
-        return LIDO_PENDING;
-    return op->user == LIDO__USER_ACCEPT && op->result >= 0 ? finish_accept(op) : op->result;
+    return lido__op_advance(worker, worker->current, op) ? result_of(op) : LIDO_PENDING;
+}
+
+ssize_t lido_op_try(lido_op *public, const lido_waker *waker)
+{
+    struct lido__op *op = op_of(public);
+    struct lido__worker *worker = worker_polling(waker);
+    if (!worker)
+        return -ENXIO;
+    worker->budget -= worker->budget > 0;
+    lido__op_try(worker, worker->current, op);
+    return result_of(op);
 }

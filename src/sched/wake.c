@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "os/os.h"
+
 void lido__wake(lido_task *task)
 {
     struct lido__worker *worker = task->worker;
@@ -52,6 +54,20 @@ bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido_
         return false;
     op->waker = lido__waker_borrow(task);
     return reactor->ops->submit(reactor, op);
+}
+
+void lido__op_try(struct lido__worker *worker, lido_task *task, struct lido__op *op)
+{
+    struct lido__reactor *reactor = worker->reactor;
+    op->waker = lido__waker_borrow(task);
+    while (!reactor->ops->submit(reactor, op) && !reactor->ops->cancel(reactor, op, -EAGAIN)) {
+        /* The handle is registered with another worker, whose thread hands the op back just now. */
+        do
+            lido__thread_yield();
+        while (lido__op_state(op) == LIDO__OP_ARMED);
+        if (lido__op_state(op) == LIDO__OP_SETTLED)
+            return; /* its handle has been closed */
+    }
 }
 
 /* ---- Wakers and cancellation, as the public sees them ------------------------------------------- */

@@ -33,6 +33,12 @@ void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t
 bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido__op *op);
 
 /*
+ * The same without waiting: the op is settled, with -EAGAIN if it would have to wait. Does not look for
+ * cancellation and deadline, which end waits: for writing what is lost if it is not written now.
+ */
+void lido__op_try(struct lido__worker *worker, lido_task *task, struct lido__op *op);
+
+/*
  * `self`, the current task, waits for `task`: registers its waker. 0 (`task` may be done already), or -EBUSY:
  * somebody else waits.
  */
