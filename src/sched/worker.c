@@ -83,12 +83,23 @@ void lido__worker_order(struct lido__worker *worker, uint32_t orders)
         lido__worker_mail(worker, &worker->order);
 }
 
+/*
+ * The worker holds one token of the pool while it has live tasks. `came`: further tokens, of tasks that
+ * have just arrived.
+ */
+static void settle_tokens(struct lido__worker *worker, uint64_t came)
+{
+    bool needed = worker->live > 0;
+    uint64_t spare = worker->has_token + came - needed;
+    worker->has_token = needed;
+    if (spare)
+        lido__pool_leave(worker->pool, spare);
+}
+
 /* One live task less. */
 static void leave(struct lido__worker *worker)
 {
     lido__store(&worker->live, worker->live - 1, LIDO__RELAXED);
-    if (worker->live == 0)
-        lido__pool_leave(worker->pool, 1);
 }
 
 /* ---- Mail -------------------------------------------------------------------------------------- */
@@ -154,18 +165,15 @@ static void take_mail(struct lido__worker *worker)
     struct lido__link *link = lido__inbox_take(&worker->inbox);
     worker->wakes_owed += worker->parked && link;
     worker->parked = false;
-    bool had_token = worker->live > 0;
     uint64_t arrived = 0;
+    if (!link)
+        return;
     while (link) {
         struct lido__link *next = link->next;
         arrived += receive(worker, link);
         link = next;
     }
-    /* A worker that had no token keeps one of those that came with the tasks. */
-    if (arrived && !had_token)
-        arrived--;
-    if (arrived)
-        lido__pool_leave(worker->pool, arrived);
+    settle_tokens(worker, arrived);
 }
 
 /* ---- Running ----------------------------------------------------------------------------------- */
@@ -211,8 +219,11 @@ void lido__worker_finish(struct lido__worker *worker, lido_task *task, int resul
     if (__builtin_expect(!lido__fifo_empty(&worker->starved), 0))
         feed_starved(worker);
     /* A wake-up that is under way needs the worker: it stays alive until that has arrived. */
-    if (!(was & LIDO__NOTIFIED))
-        leave(worker);
+    if (was & LIDO__NOTIFIED)
+        return;
+    leave(worker);
+    if (worker->live == 0)
+        settle_tokens(worker, 0);
 }
 
 /* Without memory for a stack, a fiber waits until another task of the worker ends. */
@@ -311,6 +322,14 @@ static void look(struct lido__worker *worker)
     worker->quota_left = worker->quota;
 }
 
+/* What is left in the queue at the end: tasks that were woken in their last poll. */
+static void drop_ended(struct lido__worker *worker)
+{
+    struct lido__link *link;
+    while ((link = lido__fifo_pop(&worker->queue)))
+        lido__task_unref(lido__container_of(link, lido_task, run));
+}
+
 void lido__worker_loop(struct lido__worker *worker)
 {
     lido__worker_of_thread = worker;
@@ -324,6 +343,7 @@ void lido__worker_loop(struct lido__worker *worker)
         look(worker);
     }
     take_mail(worker);
+    drop_ended(worker);
     settle_wakes(worker);
     lido__worker_of_thread = NULL;
 }

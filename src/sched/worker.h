@@ -49,7 +49,8 @@ struct lido__worker {
     struct lido__pool *pool;
     void *fibers; /* of the fiber room: struct lido__carrier */
     int *errno_address;
-    bool refusing; /* CANCEL has come: tasks that arrive are cancelled, spawns refused */
+    bool has_token; /* of the pool: while there are live tasks */
+    bool refusing;  /* CANCEL has come: tasks that arrive are cancelled, spawns refused */
     bool stop;
     unsigned index;
     struct lido__fifo starved; /* fibers that wait for memory for a stack */
