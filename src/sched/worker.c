@@ -116,7 +116,8 @@ static void cancel_all(struct lido__worker *worker)
 
 static void obey(struct lido__worker *worker)
 {
-    uint32_t orders = lido__exchange(&worker->orders, 0, LIDO__ACQUIRE);
+    /* Release: the link has been read; whoever finds no orders pending may use it again. */
+    uint32_t orders = lido__exchange(&worker->orders, 0, LIDO__ACQ_REL);
     if (orders & LIDO__ORDER_CANCEL)
         cancel_all(worker);
     if (orders & LIDO__ORDER_REPORT)
