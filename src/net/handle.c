@@ -1,9 +1,9 @@
 /* What all kinds of sockets share: coming into being, and closing. */
 #include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "net/net.h"
+#include "net/pause.h"
+#include "net/socket.h"
 #include "os/os.h"
 #include "reactor/ready.h"
 #include "sched/wake.h"
@@ -32,12 +32,12 @@ void lido__net_close(struct lido__handle *handle, bool keep_fd)
     if (reactor)
         reactor->ops->release(reactor, handle);
     lido__ready_take(handle, &taken);
-    if (!keep_fd)
+    if (!keep_fd) {
+        if (handle->flags & LIDO__LINGERS)
+            lido__option_unlinger(handle->fd);
         lido__os_close(handle->fd);
-    if (handle->owner) {
-        unlink(handle->owner);
-        free(handle->owner);
     }
+    lido__unbind_unix(handle->owner);
     lido__handle_free(handle);
     /* Last: a task that is told may be gone with its op, and never looks at the handle again. */
     lido__deliver(&taken, LIDO__OP_SETTLED, -ECANCELED);

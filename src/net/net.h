@@ -47,6 +47,9 @@ void lido__net_close(struct lido__handle *handle, bool keep_fd);
 ssize_t lido__net_await(enum lido__op_kind kind, struct lido__handle *handle, void *buffer,
                         size_t length);
 
+/* Whether an accept that failed so is about a connection that died in the backlog: try the next. */
+bool lido__accept_passes_over(ssize_t result);
+
 /* op->user: what lido_op_poll still has to do when the op is settled. */
 enum lido__op_user {
     LIDO__USER_NONE,

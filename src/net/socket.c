@@ -1,0 +1,113 @@
+/* Binding, and the addresses of a socket. */
+#include "net/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "net/addr.h"
+#include "os/os.h"
+
+static int set_flag(int fd, int level, int name, bool on)
+{
+    int value = on;
+    return lido__os_setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static int prepare(int fd, sa_family_t family, unsigned how)
+{
+    int r = 0;
+    if (how & LIDO__BIND_REUSE_ADDRESS)
+        r = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true);
+    if (r == 0 && how & LIDO__BIND_REUSE_PORT)
+        r = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
+    /* Said in either case: its default is the administrator's. */
+    if (r == 0 && family == AF_INET6)
+        r = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, how & LIDO__BIND_V6_ONLY);
+    return r;
+}
+
+static int bind_to(const lido_address *address, int type, unsigned how)
+{
+    sa_family_t family = lido__address_family(address);
+    int fd = lido__os_socket(family, type, 0);
+    if (fd < 0)
+        return fd;
+    int r = prepare(fd, family, how);
+    if (r == 0)
+        r = lido__os_bind(fd, lido__address_raw(address), address->length);
+    if (r == 0)
+        return fd;
+    lido__os_close(fd);
+    return r;
+}
+
+int lido__bind_inet(const char *host_port, int type, unsigned how)
+{
+    lido_address addresses[LIDO__ADDRESSES_MAX];
+    int count = lido_resolve(host_port, addresses, LIDO__ADDRESSES_MAX);
+    int r = count;
+    for (int i = 0; i < count; i++) {
+        r = bind_to(&addresses[i], type, how);
+        /* Anything else is about the address that was meant: the next would be a surprise. */
+        if (r != -EAFNOSUPPORT && r != -EADDRNOTAVAIL)
+            break;
+    }
+    return r;
+}
+
+int lido__bind_unix(const char *path, int type, char **ret_owner)
+{
+    lido_address address;
+    char *owner = NULL;
+    if (!path) {
+        *ret_owner = NULL;
+        return lido__os_socket(AF_UNIX, type, 0);
+    }
+    int r = lido_address_unix(&address, path);
+    if (r < 0)
+        return r;
+    if (path[0] != '@') {
+        owner = lido__fault("malloc") < 0 ? NULL : strdup(path);
+        if (!owner)
+            return -ENOMEM;
+    }
+    r = bind_to(&address, type, 0);
+    if (r < 0) {
+        free(owner);
+        return r;
+    }
+    *ret_owner = owner;
+    return r;
+}
+
+void lido__unbind_unix(char *owner)
+{
+    if (!owner)
+        return;
+    unlink(owner);
+    free(owner);
+}
+
+/* ---- Addresses ---------------------------------------------------------------------------------- */
+
+static int ask(int fd, lido_address *address,
+               int (*which)(int fd, struct sockaddr *address, socklen_t *length))
+{
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof(storage);
+    int r = which(fd, (struct sockaddr *)&storage, &length);
+    return r < 0 ? r : lido_address_from_sockaddr(address, &storage, length);
+}
+
+int lido__socket_local_address(int fd, lido_address *address)
+{
+    return ask(fd, address, lido__os_getsockname);
+}
+
+int lido__socket_peer_address(int fd, lido_address *address)
+{
+    return ask(fd, address, lido__os_getpeername);
+}

@@ -1,0 +1,43 @@
+/*
+ * Sockets before they are handles: bound, asked for their addresses, set up. For streams, listeners and
+ * datagram sockets alike. From any thread, except lido__bind_inet, which may wait for a name.
+ */
+#ifndef LIDO_NET_SOCKET_H
+#define LIDO_NET_SOCKET_H
+
+#include <lido.h>
+
+struct lido__handle;
+
+/* How to bind: of both families only what applies is used. */
+#define LIDO__BIND_REUSE_ADDRESS 1u
+#define LIDO__BIND_REUSE_PORT 2u
+#define LIDO__BIND_V6_ONLY 4u
+
+/*
+ * A socket of `type` that is bound to "host:port"; the descriptor or a negative errno. Of several
+ * addresses it is the first whose family the system has; "*" is all interfaces of both families.
+ * Errors of lido_resolve, socket and bind.
+ */
+int lido__bind_inet(const char *host_port, int type, unsigned how);
+
+/* The same for a path; NULL leaves it unnamed. *ret_owner is what to remove at the end (from malloc),
+   or NULL. Errors of lido_address_unix, socket and bind; -ENOMEM. */
+int lido__bind_unix(const char *path, int type, char **ret_owner);
+
+/* Removes the path that bind_unix has made, if there is one, and frees it. */
+void lido__unbind_unix(char *owner);
+
+int lido__socket_local_address(int fd, lido_address *address);
+int lido__socket_peer_address(int fd, lido_address *address);
+
+int lido__option_set(struct lido__handle *handle, lido_option option, int value);
+int lido__option_get(const struct lido__handle *handle, lido_option option, int *value);
+
+/* handle->flags: LIDO_OPTION_LINGER is above 0, so close would wait. */
+#define LIDO__LINGERS 1u
+
+/* Before the descriptor of a handle that lingers is closed. */
+void lido__option_unlinger(int fd);
+
+#endif
