@@ -181,6 +181,9 @@ int lido__os_getpeername(int fd, struct sockaddr *address, socklen_t *length);
 int lido__os_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
 int lido__os_setsockopt(int fd, int level, int name, const void *value, socklen_t length);
 
+/* Who was at the other end of a connected Unix socket when it connected; pid -1: unknown. */
+int lido__os_peer_credentials(int fd, int64_t *ret_pid, uint32_t *ret_uid, uint32_t *ret_gid);
+
 /*
  * Closes. Not repeated after a signal: on Linux the descriptor is gone whatever close returns, and
  * a second close could hit one that another thread has just opened. So -EINTR is told as 0.
