@@ -36,6 +36,7 @@ void lido__net_close(struct lido__handle *handle, bool keep_fd)
         if (handle->flags & LIDO__LINGERS)
             lido__option_unlinger(handle->fd);
         lido__os_close(handle->fd);
+        lido__pause_descriptor_freed();
     }
     lido__unbind_unix(handle->owner);
     lido__handle_free(handle);
