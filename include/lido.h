@@ -189,6 +189,9 @@ LIDO_API int lido_worker_index(void);
 /* Number of workers of the current runtime; -ENXIO outside one. */
 LIDO_API int lido_worker_count(void);
 
+/* Name of the reactor that the current runtime waits with, such as "epoll"; NULL outside one. */
+LIDO_API const char *lido_reactor_name(void);
+
 /* ---- Tasks ----------------------------------------------------------------------------------- */
 
 typedef struct lido_spawn_options {
@@ -506,6 +509,9 @@ typedef struct lido_serve_options {
  * the fiber owns the stream. Goes on until the calling task is cancelled or the listener fails;
  * never returns 0. The listener stays the caller's, its connections go on.
  * Out of descriptors or memory: accepting pauses until some are free, nobody is turned away.
+ * LIDO_PLACE_REUSEPORT opens a listener for each worker, as long as the call lasts, and leaves it to
+ * the system to deal. -EINVAL: the listener was not opened with reuse_port; a placement that makes no
+ * sense here.
  */
 #define lido_serve(listener, fn) lido_serve_at((listener), (fn), NULL, LIDO_HERE)
 #define lido_serve_with(listener, fn, options) lido_serve_at((listener), (fn), (options), LIDO_HERE)
@@ -560,7 +566,7 @@ LIDO_API int lido_poll_fd(int fd, int events);
  * Waits for a signal and returns its number. The first call for a signal installs a handler, which
  * stays: from then on the signal no longer has its default effect. One that arrives while nobody
  * waits is kept (once) for the next caller; one that arrives while several wait wakes them all.
- * -EINVAL: not a signal, or one that cannot be caught.
+ * -EINVAL: not a signal, or one that cannot be caught. -EMFILE, -ENFILE, -ENOMEM: no descriptors for it.
  */
 LIDO_API int lido_signal(int signal);
 LIDO_API int lido_signal_any(const int *signals, size_t count);
@@ -597,7 +603,8 @@ LIDO_API int lido_spawn_future_at(lido_runtime *runtime, lido_task **task, lido_
                                   const lido_spawn_options *options, const char *where);
 
 /* As lido_serve, with a future for each connection: `make` takes the stream over and returns the
-   future, or NULL when out of memory (the stream is then lido's again, and closed). */
+   future, or NULL when out of memory (the stream is then lido's again, and closed). It is called by the
+   connection's task, on its worker. */
 #define lido_serve_futures(listener, make, arg, options)                                           \
     lido_serve_futures_at((listener), (make), (arg), (options), LIDO_HERE)
 LIDO_API int lido_serve_futures_at(lido_listener *listener,

@@ -34,6 +34,12 @@ int lido_worker_count(void)
     return worker ? (int)worker->pool->count : -ENXIO;
 }
 
+const char *lido_reactor_name(void)
+{
+    struct lido__worker *worker = lido__worker_current();
+    return worker ? worker->reactor->ops->name : NULL;
+}
+
 bool lido_is_cancelled(void)
 {
     lido_task *task = lido_self();
