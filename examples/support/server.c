@@ -34,6 +34,14 @@ static int fail(const char *what, const char *which, int error)
     return error;
 }
 
+static int fail_to_listen(int error)
+{
+    if (error != -EINVAL)
+        return fail("cannot listen on ", self.listen, error);
+    fprintf(stderr, "%s: --listen %s: must be HOST:PORT\n", self.server->name, self.listen);
+    return error;
+}
+
 /* ---- Flags ------------------------------------------------------------------------------------- */
 
 enum flag { FLAG_LISTEN, FLAG_WORKERS, FLAG_SCHEDULER, FLAG_REACTOR, FLAG_GRACE, FLAG_QUIET, HELP };
@@ -205,7 +213,7 @@ static int root(void *arg)
         return fail("cannot start", "", -ENOMEM);
     int r = lido_listen_tcp(&listener, self.listen);
     if (r < 0)
-        return fail("cannot listen on ", self.listen, r);
+        return fail_to_listen(r);
     r = announce(listener);
     if (r == 0)
         r = serve_until_signal(listener);
@@ -225,12 +233,14 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* The rungs of a shutdown. What ends within a moment ends without words. */
 static void stop(lido_runtime *runtime)
 {
-    if (lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, 0, NULL, NULL) == 0)
+    int64_t moment = self.grace_ms < 100 ? self.grace_ms : 100;
+    if (lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, moment, NULL, NULL) == 0)
         return;
     printf("stopping: open connections have %lld ms to end\n", (long long)self.grace_ms);
-    if (lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, self.grace_ms, NULL, NULL) == 0)
+    if (lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, self.grace_ms - moment, NULL, NULL) == 0)
         return;
     printf("cutting off those that are left\n");
     lido_shutdown(runtime, LIDO_SHUTDOWN_NOW, -1, NULL, NULL);
