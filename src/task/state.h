@@ -130,7 +130,7 @@ static inline bool lido__state_await(struct lido__state *state, uint32_t flag)
     do {
         if (old & LIDO__DONE)
             return false;
-    } while (!lido__cas(&state->word, &old, old | flag, LIDO__RELEASE, LIDO__ACQUIRE));
+    } while (!lido__cas(&state->word, &old, old | flag, LIDO__ACQ_REL, LIDO__ACQUIRE));
     return true;
 }
 
