@@ -21,6 +21,7 @@
 
 #include "choices.h"
 #include "coroutine.h"
+#include "crash.h"
 #include "regions.h"
 #include "trace.h"
 
@@ -99,7 +100,7 @@ MODEL_UNSEEN static void print_last_words(void)
 {
     if (!world.scenario)
         return;
-    fprintf(stderr, "model: %s: a sanitizer stopped this interleaving:\n", world.scenario->name);
+    fprintf(stderr, "model: %s: crashed in this interleaving:\n", world.scenario->name);
     print_interleaving();
 }
 
@@ -462,7 +463,7 @@ MODEL_UNSEEN static void open_world(const struct model_scenario *scenario)
             break;
         open_thread(world.count, thread);
     }
-    sanitized_at_death(print_last_words);
+    crash_watch(print_last_words);
 }
 
 /* For what an abandoned thread has done to be over before what comes next, in TSan's eyes. */
@@ -481,6 +482,7 @@ MODEL_UNSEEN static void close_world(void)
         close_thread(&world.threads[i]);
     close_thread(&world.threads[OFFSTAGE]);
     reset_schedule();
+    crash_unwatch();
     choices_fini();
     trace_fini();
     world.scenario = NULL;
