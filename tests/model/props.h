@@ -15,6 +15,8 @@ struct model_bell {
     unsigned rung; /* in all */
 };
 
+#define model_name_bell(bell) model_name_memory(&(bell).count, sizeof((bell).count), #bell)
+
 MODEL_UNSEEN static bool model_bell_is_rung(const void *arg)
 {
     const struct model_bell *bell = arg;
@@ -67,10 +69,10 @@ MODEL_UNSEEN static void model_futex_wait(struct model_futex *futex, const uint3
         model_block_until(model_futex_woken, &self);
 }
 
-/* Wakes all. Takes the word too because the kernel does: it must still be there. */
-MODEL_UNSEEN static void model_futex_wake(struct model_futex *futex, const uint32_t *word)
+/* Wakes all. The word itself need not be there any more: the kernel only compares its address. */
+MODEL_UNSEEN static void model_futex_wake(struct model_futex *futex)
 {
-    lido__model_point("futex-wake", word);
+    lido__model_point("futex-wake", futex);
     futex->wakes++;
 }
 

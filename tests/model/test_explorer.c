@@ -32,7 +32,7 @@ static void set_up(void)
     model_name(world.counter);
     model_name(world.locked);
     model_name(world.flag);
-    model_name(world.bell);
+    model_name_bell(world.bell);
 }
 
 /* --- counting -----------------------------------------------------------------------------------*/
