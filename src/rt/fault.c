@@ -7,11 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "fiber/fiber.h"
 #include "os/os.h"
 
 /* Enough for the handler, the report and an on_fault that formats a line of its own. */
 #define SIGNAL_STACK_SIZE ((size_t)64 << 10)
+
+struct lido__fault_stack {
+    stack_t before; /* of the thread, which in lido_run is the program's own */
+    char memory[SIGNAL_STACK_SIZE];
+};
 
 static const int signals[] = {SIGSEGV, SIGBUS};
 #define SIGNALS (sizeof(signals) / sizeof(signals[0]))
@@ -118,22 +124,21 @@ void lido__fault_handlers_release(void)
     pthread_mutex_unlock(&lock);
 }
 
-int lido__fault_stack_enter(void **ret_stack)
+int lido__fault_stack_enter(struct lido__fault_stack **ret_stack)
 {
-    void *stack = malloc(SIGNAL_STACK_SIZE);
-    stack_t alternate = {.ss_sp = stack, .ss_size = SIGNAL_STACK_SIZE};
+    struct lido__fault_stack *stack = lido__fault("malloc") < 0 ? NULL : malloc(sizeof(*stack));
     if (!stack)
         return -ENOMEM;
-    sigaltstack(&alternate, NULL);
+    stack_t alternate = {.ss_sp = stack->memory, .ss_size = sizeof(stack->memory)};
+    sigaltstack(&alternate, &stack->before);
     *ret_stack = stack;
     return 0;
 }
 
-void lido__fault_stack_leave(void *stack)
+void lido__fault_stack_leave(struct lido__fault_stack *stack)
 {
-    stack_t none = {.ss_flags = SS_DISABLE};
     if (!stack)
         return;
-    sigaltstack(&none, NULL);
+    sigaltstack(&stack->before, NULL);
     free(stack);
 }

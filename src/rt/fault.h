@@ -15,9 +15,11 @@
 void lido__fault_handlers_install(void (*on_fault)(const lido_fault *fault));
 void lido__fault_handlers_release(void);
 
+struct lido__fault_stack;
+
 /* Gives the calling thread an alternate stack. -ENOMEM. */
-int lido__fault_stack_enter(void **ret_stack);
-/* Takes it back; NULL is ignored. */
-void lido__fault_stack_leave(void *stack);
+int lido__fault_stack_enter(struct lido__fault_stack **ret_stack);
+/* Gives the thread the one back that it had before; NULL is ignored. */
+void lido__fault_stack_leave(struct lido__fault_stack *stack);
 
 #endif

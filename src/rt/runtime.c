@@ -87,7 +87,8 @@ static int make_workers(struct lido_runtime *runtime)
     size_t bytes = pool->count * sizeof(struct lido__worker);
     int r = lido__fault("malloc");
     pool->workers = r < 0 ? NULL : aligned_alloc(_Alignof(struct lido__worker), bytes);
-    runtime->seats = calloc(pool->count, sizeof(struct lido__seat));
+    runtime->seats = lido__fault("malloc") < 0 ? NULL
+                                               : calloc(pool->count, sizeof(struct lido__seat));
     unsigned made = 0;
     r = pool->workers && runtime->seats ? 0 : -ENOMEM;
     if (r == 0)
@@ -164,7 +165,7 @@ int lido__runtime_build(struct lido_runtime **ret_runtime, const lido_config *co
     memset(runtime, 0, sizeof(*runtime));
     runtime->settings = settings;
     runtime->caller_seated = first > 0;
-    runtime->name_prefix = strdup(settings.config.name_prefix);
+    runtime->name_prefix = lido__fault("malloc") < 0 ? NULL : strdup(settings.config.name_prefix);
     init_pool(runtime);
     if (settings.config.report_faults)
         lido__fault_handlers_install(settings.config.on_fault);
@@ -184,6 +185,9 @@ int lido__runtime_build(struct lido_runtime **ret_runtime, const lido_config *co
 
 void lido__runtime_destroy(struct lido_runtime *runtime)
 {
+    /* The one who tells the workers may be any thread, and need not have told all of them yet. */
+    while (!lido__load(&runtime->pool.stopped, LIDO__ACQUIRE))
+        lido__futex_wait(&runtime->pool.stopped, 0, LIDO__FOREVER);
     join_threads(runtime, runtime->caller_seated);
     free_workers(runtime, runtime->pool.count);
     free_runtime(runtime);
@@ -236,13 +240,14 @@ int lido_run(const lido_config *config, lido_fn fn, void *arg)
         return r;
     on_caller.placement = LIDO_PLACE_WORKER;
     r = lido__seat_open(&runtime->seats[0]);
-    if (r == 0)
+    bool seated = r == 0;
+    if (seated)
         r = spawn_root(runtime, &root, fn, arg, &on_caller);
-    lido__pool_end_on_idle(&runtime->pool, true);
-    if (r == 0) {
+    lido__pool_end_on_idle(&runtime->pool);
+    if (seated)
         lido__seat_run(&runtime->seats[0]);
+    if (r == 0)
         r = lido_join(root, &result);
-    }
     lido__runtime_destroy(runtime);
     return r < 0 ? r : result;
 }

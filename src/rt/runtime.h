@@ -22,7 +22,7 @@ struct lido__seat {
     lido__shared uint32_t ready; /* a futex: 0, or STARTED, or a negative errno */
     lido__shared uint32_t
         reported; /* a futex: the round of the report that this worker has answered */
-    void *signal_stack;
+    struct lido__fault_stack *signal_stack;
 };
 
 struct lido_runtime {

@@ -118,14 +118,15 @@ int lido_shutdown(lido_runtime *runtime, lido_shutdown_how how, int64_t timeout_
         return -EINVAL;
     if (how == LIDO_SHUTDOWN_NOW)
         lido__pool_cancel_all(pool);
-    lido__pool_end_on_idle(pool, true);
+    lido__pool_end_on_idle(pool);
     if (!stopped_by(pool, timeout_ms)) {
-        lido__pool_end_on_idle(pool, false);
-        if (!lido__load(&pool->stopped, LIDO__SEQ_CST)) {
+        if (lido__pool_go_on(pool)) {
             if (report)
                 lido__report_all(runtime, report, report_arg);
             return -ETIMEDOUT;
         }
+        /* It ended in the last moment, and whoever ended it is about to say so. */
+        stopped_by(pool, -1);
     }
     lido__runtime_destroy(runtime);
     return 0;

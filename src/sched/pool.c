@@ -17,40 +17,46 @@ int lido__pool_enter(struct lido__pool *pool)
     return 0;
 }
 
-/* Once: `stopped` goes from 0 to 1. */
+/* `stopped` last: it says that the pool may be freed, once the workers' threads have ended. */
 static void stop(struct lido__pool *pool)
 {
-    if (lido__exchange(&pool->stopped, 1, LIDO__ACQ_REL))
-        return;
     for (unsigned i = 0; i < pool->count; i++)
         lido__worker_order(&pool->workers[i], LIDO__ORDER_STOP);
+    lido__store(&pool->stopped, 1, LIDO__RELEASE);
     lido__futex_wake(&pool->stopped, INT_MAX);
 }
 
-/* Busy has been seen at zero: if the pool is to end, closes it, unless a task has come meanwhile. */
+/* No token has been seen: if the pool is to end, ends it, unless a task has come meanwhile. */
 static void quiet(struct lido__pool *pool)
 {
-    uint64_t expected = 0;
-    /* Seq_cst: pairs with end_on_idle, which writes `ending` and then reads `busy`. */
-    if (!lido__load(&pool->ending, LIDO__SEQ_CST))
-        return;
-    if (lido__cas(&pool->busy, &expected, LIDO__POOL_CLOSED, LIDO__SEQ_CST, LIDO__SEQ_CST) ||
-        expected == LIDO__POOL_CLOSED)
-        stop(pool);
+    uint64_t busy = lido__load(&pool->busy, LIDO__RELAXED);
+    do {
+        if ((busy & LIDO__POOL_TOKENS) || (busy & LIDO__POOL_OVER) || !(busy & LIDO__POOL_ENDING))
+            return;
+        /* Acq_rel: what the tasks did, each worker's before its last token, is seen by whoever
+           sees that the pool has ended. */
+    } while (!lido__cas(&pool->busy, &busy, busy | LIDO__POOL_CLOSED | LIDO__POOL_OVER,
+                        LIDO__ACQ_REL, LIDO__RELAXED));
+    stop(pool);
 }
 
 void lido__pool_leave(struct lido__pool *pool, uint64_t tokens)
 {
-    uint64_t before = lido__fetch_sub(&pool->busy, tokens, LIDO__SEQ_CST);
-    if ((before & ~LIDO__POOL_CLOSED) == tokens)
+    uint64_t before = lido__fetch_sub(&pool->busy, tokens, LIDO__ACQ_REL);
+    if ((before & LIDO__POOL_TOKENS) == tokens)
         quiet(pool);
 }
 
-void lido__pool_end_on_idle(struct lido__pool *pool, bool yes)
+void lido__pool_end_on_idle(struct lido__pool *pool)
 {
-    lido__store(&pool->ending, yes, LIDO__SEQ_CST);
-    if (yes && !(lido__load(&pool->busy, LIDO__SEQ_CST) & ~LIDO__POOL_CLOSED))
-        quiet(pool);
+    lido__fetch_or(&pool->busy, LIDO__POOL_ENDING, LIDO__ACQ_REL);
+    quiet(pool);
+}
+
+bool lido__pool_go_on(struct lido__pool *pool)
+{
+    uint64_t before = lido__fetch_and(&pool->busy, ~LIDO__POOL_ENDING, LIDO__ACQ_REL);
+    return !(before & LIDO__POOL_OVER);
 }
 
 void lido__pool_cancel_all(struct lido__pool *pool)

@@ -5,8 +5,9 @@
  * tasks, and a token for each task that is on its way to one. A spawn within a worker touches
  * nothing that is shared, because that worker has its token already. A sender takes a token before
  * it looks whether the pool is closed; a worker gives tokens back only after it has taken in what they
- * stood for. So `busy` is zero only when no task exists and none is on its way, and the change from
- * zero to CLOSED is one compare-and-swap: no spawn can be lost in between.
+ * stood for. So `busy` holds no token only when no task exists and none is on its way, and the change from
+ * there to OVER is one compare-and-swap: no spawn can be lost in between, and whoever does not want
+ * to wait any longer for it learns from the same word whether it has happened.
  *
  * Threads: everything here may be called from any thread, unless said otherwise.
  */
@@ -19,12 +20,14 @@
 
 struct lido__worker;
 
-#define LIDO__POOL_CLOSED ((uint64_t)1 << 63)
+#define LIDO__POOL_CLOSED ((uint64_t)1 << 63) /* no task comes from outside any more */
+#define LIDO__POOL_ENDING ((uint64_t)1 << 62) /* it ends when no token is left */
+#define LIDO__POOL_OVER ((uint64_t)1 << 61)   /* it has ended; CLOSED, and ENDING at that moment */
+#define LIDO__POOL_TOKENS (LIDO__POOL_OVER - 1)
 
 struct lido__pool {
-    lido__shared uint64_t busy;    /* tokens, and CLOSED: no task comes from outside any more */
+    lido__shared uint64_t busy;    /* the flags above, and tokens */
     lido__shared uint32_t round;   /* the next worker of the round-robin */
-    lido__shared uint32_t ending;  /* stop the workers when busy comes to zero */
     lido__shared uint32_t stopped; /* a futex: 1 when the workers have been told to stop */
     lido__shared uint32_t paused;  /* acceptors that wait for a free descriptor */
 
@@ -45,8 +48,11 @@ int lido__pool_enter(struct lido__pool *pool);
 /* Gives tokens back; the last one may end the pool. */
 void lido__pool_leave(struct lido__pool *pool, uint64_t tokens);
 
-/* From now on the pool stops when it is idle (it may be already); false takes that back. */
-void lido__pool_end_on_idle(struct lido__pool *pool, bool yes);
+/* From now on the pool ends when it is idle (it may be already): its workers are told to stop. */
+void lido__pool_end_on_idle(struct lido__pool *pool);
+
+/* Takes that back. False: too late, it has ended. */
+bool lido__pool_go_on(struct lido__pool *pool);
 
 /* Refuses new tasks and cancels all that live or are on their way. */
 void lido__pool_cancel_all(struct lido__pool *pool);

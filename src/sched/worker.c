@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "os/os.h"
 #include "sched/wake.h"
 
@@ -22,8 +23,8 @@ __thread struct lido__worker *lido__worker_of_thread;
 int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsigned index,
                       const struct lido__reactor_ops *ops)
 {
-    struct lido__reactor *reactor = calloc(1, ops->size);
-    void *lent = malloc(LIDO__LENT_SIZE);
+    struct lido__reactor *reactor = lido__fault("malloc") < 0 ? NULL : calloc(1, ops->size);
+    void *lent = lido__fault("malloc") < 0 ? NULL : malloc(LIDO__LENT_SIZE);
     int r = reactor && lent ? 0 : -ENOMEM;
     if (r == 0) {
         reactor->ops = ops;
