@@ -192,6 +192,9 @@ int lido__os_close(int fd);
 
 int lido__fd_set_nonblocking(int fd);
 
+/* Which of `events` (POLLIN, ...) hold at this moment, and POLLERR, POLLHUP; 0: none. -EBADF. */
+int lido__os_poll(int fd, short events);
+
 /* Raises the limit of open descriptors to the most that is allowed; returns it (or -errno). */
 int lido__fd_limit_raise(void);
 

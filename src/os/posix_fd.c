@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -37,6 +38,15 @@ int lido__fd_set_nonblocking(int fd)
 {
     int on = 1;
     return LIDO__CALL("ioctl", ioctl(fd, FIONBIO, &on));
+}
+
+int lido__os_poll(int fd, short events)
+{
+    struct pollfd ask = {.fd = fd, .events = events};
+    int r = LIDO__CALL_AGAIN("poll", poll(&ask, 1, 0));
+    if (r < 0)
+        return r;
+    return ask.revents & POLLNVAL ? -EBADF : ask.revents;
 }
 
 int lido__fd_limit_raise(void)

@@ -33,6 +33,16 @@ static ssize_t try_writev(const struct lido__op *op, int fd)
     return lido__os_writev(fd, op->buffer, (int)op->length);
 }
 
+/* -EALREADY: a named Unix socket whose queue is full. The system reports room there only to
+   sockets that are connected to it. */
+static ssize_t try_sendmsg(const struct lido__op *op, int fd)
+{
+    const struct msghdr *message = op->buffer;
+    const struct sockaddr *to = message->msg_name;
+    ssize_t r = lido__os_sendmsg(fd, message, 0);
+    return r == -EAGAIN && to && to->sa_family == AF_UNIX ? -EALREADY : r;
+}
+
 static ssize_t try_accept(const struct lido__op *op, int fd)
 {
     lido_address *peer = op->buffer;
@@ -76,7 +86,7 @@ static ssize_t try_op(struct lido__reactor *reactor, struct lido__op *op)
     case LIDO__OP_ACCEPT: return try_accept(op, fd);
     case LIDO__OP_WRITE: return try_write(op, fd);
     case LIDO__OP_WRITEV: return try_writev(op, fd);
-    case LIDO__OP_SENDMSG: return lido__os_sendmsg(fd, op->buffer, 0);
+    case LIDO__OP_SENDMSG: return try_sendmsg(op, fd);
     case LIDO__OP_CONNECT: return try_connect(op, fd);
     case LIDO__OP_READABLE:
     case LIDO__OP_WRITABLE: return 0;
