@@ -128,6 +128,12 @@ bool lido__accept_passes_over(ssize_t result)
     }
 }
 
+void lido__accept_into(struct lido__handle *stream, const struct lido__handle *listener, int fd)
+{
+    stream->fd = fd;
+    stream->flags = listener->flags & LIDO__LINGERS; /* as the socket inherits it */
+}
+
 /* The stream comes first: a connection that has been accepted is not to be lost for want of memory. */
 int lido_accept(lido_listener *listener, lido_stream **stream, lido_address *peer)
 {
@@ -142,8 +148,7 @@ int lido_accept(lido_listener *listener, lido_stream **stream, lido_address *pee
         lido__handle_free(accepted);
         return (int)r;
     }
-    accepted->fd = (int)r;
-    accepted->flags = listener->handle.flags & LIDO__LINGERS; /* as the socket inherits it */
+    lido__accept_into(accepted, &listener->handle, (int)r);
     *stream = (lido_stream *)accepted;
     return 0;
 }

@@ -50,10 +50,14 @@ ssize_t lido__net_await(enum lido__op_kind kind, struct lido__handle *handle, vo
 /* Whether an accept that failed so is about a connection that died in the backlog: try the next. */
 bool lido__accept_passes_over(ssize_t result);
 
-/* op->user: what lido_op_poll still has to do when the op is settled. */
+/* The descriptor that `listener` has accepted becomes that of a new stream. */
+void lido__accept_into(struct lido__handle *stream, const struct lido__handle *listener, int fd);
+
+/* op->user: what lido_op_poll still has to do for an accept. */
 enum lido__op_user {
     LIDO__USER_NONE,
-    LIDO__USER_ACCEPT, /* the stream that `link` points to gets the descriptor */
+    LIDO__USER_ACCEPT,    /* make the stream; `length`: where it is to be told */
+    LIDO__USER_ACCEPTING, /* give it the descriptor; `length`: the stream */
 };
 
 #endif

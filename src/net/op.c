@@ -49,18 +49,51 @@ void lido_op_accept(lido_op *op, lido_listener *listener, lido_stream **stream)
     op_of(op)->user = LIDO__USER_ACCEPT;
 }
 
-/* The descriptor becomes the stream that the caller asked for (kept in `length`, which an accept does not use). */
-static ssize_t finish_accept(struct lido__op *op)
+/* ---- Accepting ---------------------------------------------------------------------------------- */
+
+/*
+ * The stream comes first: a connection that has been accepted is not to be lost for want of memory.
+ * An accept does not use `length`: until the first poll it says where the stream is to be told, from
+ * then on it is the stream's handle, whose `owner` says so.
+ */
+static void begin_accept(struct lido__op *op)
 {
-    lido_stream **stream = (lido_stream **)(uintptr_t)op->length;
-    struct lido__handle *handle;
-    int r = lido__net_adopt(&handle, (int)op->result, LIDO__HANDLE_SOCKET);
-    if (r == 0)
-        *stream = (lido_stream *)handle;
-    op->user = LIDO__USER_NONE;
-    op->result = r;
-    return r;
+    struct lido__handle *accepted = lido__handle_new(-1, LIDO__HANDLE_SOCKET);
+    if (!accepted) {
+        op->user = LIDO__USER_NONE;
+        lido__op_settle(op, -ENOMEM);
+        return;
+    }
+    accepted->owner = (void *)(uintptr_t)op->length;
+    op->length = (size_t)(uintptr_t)accepted;
+    op->user = LIDO__USER_ACCEPTING;
 }
+
+static void finish_accept(struct lido__op *op)
+{
+    struct lido__handle *accepted = (struct lido__handle *)(uintptr_t)op->length;
+    lido_stream **stream = accepted->owner;
+    op->user = LIDO__USER_NONE;
+    accepted->owner = NULL;
+    if (op->result < 0) {
+        lido__handle_free(accepted);
+        return;
+    }
+    lido__accept_into(accepted, op->handle, (int)op->result);
+    *stream = (lido_stream *)accepted;
+    op->result = 0;
+}
+
+/* The op is to be tried again: it met a connection that had died. */
+static bool passes_over(struct lido__op *op)
+{
+    if (op->user != LIDO__USER_ACCEPTING || !lido__accept_passes_over(op->result))
+        return false;
+    op->state = LIDO__OP_IDLE;
+    return true;
+}
+
+/* ---- Polling ------------------------------------------------------------------------------------ */
 
 /* The current worker, if it is the task of this waker that it runs; otherwise NULL. */
 static struct lido__worker *worker_polling(const lido_waker *waker)
@@ -69,9 +102,12 @@ static struct lido__worker *worker_polling(const lido_waker *waker)
     return worker && worker->current == lido__waker_task(*waker) ? worker : NULL;
 }
 
+/* The op is settled. */
 static ssize_t result_of(struct lido__op *op)
 {
-    return op->user == LIDO__USER_ACCEPT && op->result >= 0 ? finish_accept(op) : op->result;
+    if (op->user == LIDO__USER_ACCEPTING)
+        finish_accept(op);
+    return op->result;
 }
 
 ssize_t lido_op_poll(lido_op *public, const lido_waker *waker)
@@ -85,7 +121,13 @@ ssize_t lido_op_poll(lido_op *public, const lido_waker *waker)
         return LIDO_PENDING;
     }
     worker->budget -= op->state == LIDO__OP_IDLE;
-    return lido__op_advance(worker, worker->current, op) ? result_of(op) : LIDO_PENDING;
+    if (op->user == LIDO__USER_ACCEPT)
+        begin_accept(op);
+    do {
+        if (!lido__op_advance(worker, worker->current, op))
+            return LIDO_PENDING;
+    } while (passes_over(op));
+    return result_of(op);
 }
 
 ssize_t lido_op_try(lido_op *public, const lido_waker *waker)
@@ -95,6 +137,11 @@ ssize_t lido_op_try(lido_op *public, const lido_waker *waker)
     if (!worker)
         return -ENXIO;
     worker->budget -= worker->budget > 0;
-    lido__op_try(worker, worker->current, op);
+    if (op->user == LIDO__USER_ACCEPT)
+        begin_accept(op);
+    do {
+        if (lido__op_state(op) != LIDO__OP_SETTLED)
+            lido__op_try(worker, worker->current, op);
+    } while (passes_over(op));
     return result_of(op);
 }
