@@ -10,6 +10,7 @@ static struct {
     pthread_mutex_t lock;
     const char *name; /* NULL: any */
     uint64_t nth;     /* 0: no plan */
+    int lasts;        /* those after the nth fail too */
     uint64_t count;   /* calls that matched */
     int error;
     const char *hit; /* the call that failed */
@@ -19,7 +20,8 @@ static int judge(const char *name)
 {
     if (plan.name && strcmp(plan.name, name) != 0)
         return 0;
-    if (++plan.count != plan.nth)
+    plan.count++;
+    if (plan.nth == 0 || plan.count < plan.nth || (plan.count > plan.nth && !plan.lasts))
         return 0;
     plan.hit = name;
     return plan.error;
@@ -33,15 +35,26 @@ int lido__fault(const char *name)
     return error;
 }
 
-void lido__fault_plan(const char *name, uint64_t nth, int error)
+static void make_plan(const char *name, uint64_t nth, int error, int lasts)
 {
     pthread_mutex_lock(&plan.lock);
     plan.name = name;
     plan.nth = nth;
+    plan.lasts = lasts;
     plan.count = 0;
     plan.error = error;
     plan.hit = NULL;
     pthread_mutex_unlock(&plan.lock);
+}
+
+void lido__fault_plan(const char *name, uint64_t nth, int error)
+{
+    make_plan(name, nth, error, 0);
+}
+
+void lido__fault_plan_from(const char *name, uint64_t nth, int error)
+{
+    make_plan(name, nth, error, 1);
 }
 
 void lido__fault_clear(void)

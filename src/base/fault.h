@@ -35,6 +35,9 @@ int lido__fault(const char *name);
  */
 void lido__fault_plan(const char *name, uint64_t nth, int error);
 
+/* The same, and all that match after the nth fail too: a shortage that lasts. */
+void lido__fault_plan_from(const char *name, uint64_t nth, int error);
+
 /* No plan: nothing fails any more. */
 void lido__fault_clear(void);
 

@@ -47,6 +47,18 @@ static void the_nth_call_of_a_name_fails_once(void **state)
     assert_int_equal(lido__fault_count(), 3);
 }
 
+static void a_shortage_lasts_until_the_plan_is_cleared(void **state)
+{
+    (void)state;
+    lido__fault_plan_from("mmap", 2, -ENOMEM);
+    assert_int_equal(lido__fault("mmap"), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(lido__fault("mmap"), -ENOMEM);
+    assert_int_equal(lido__fault("read"), 0);
+    lido__fault_clear();
+    assert_int_equal(lido__fault("mmap"), 0);
+}
+
 static void without_a_name_all_calls_count(void **state)
 {
     (void)state;
@@ -209,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(without_a_plan_nothing_fails, no_plan),
         cmocka_unit_test_setup(the_nth_call_of_a_name_fails_once, no_plan),
+        cmocka_unit_test_setup(a_shortage_lasts_until_the_plan_is_cleared, no_plan),
         cmocka_unit_test_setup(without_a_name_all_calls_count, no_plan),
         cmocka_unit_test_setup(a_new_plan_forgets_the_last, no_plan),
         cmocka_unit_test_setup(a_sweep_reaches_each_call_once, no_plan),
