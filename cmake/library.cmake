@@ -3,19 +3,24 @@
 
 file(GLOB lido_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*/*.c)
 
+# How the sources of lido are compiled, also where a test compiles them once more.
+function(lido_compile target)
+    set_target_properties(${target} PROPERTIES
+        POSITION_INDEPENDENT_CODE ON
+        C_VISIBILITY_PRESET hidden)
+    target_include_directories(${target} PRIVATE
+        ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+    target_compile_options(${target} PRIVATE
+        # The current worker is looked up on every operation: a fixed offset, never __tls_get_addr.
+        -ftls-model=initial-exec
+        # Public functions call each other; without this each such call would go through the PLT and
+        # none could be inlined.
+        -fno-semantic-interposition)
+    target_link_libraries(${target} PRIVATE lido_flags Threads::Threads)
+endfunction()
+
 add_library(lido_objects OBJECT ${lido_sources})
-set_target_properties(lido_objects PROPERTIES
-    POSITION_INDEPENDENT_CODE ON
-    C_VISIBILITY_PRESET hidden)
-target_include_directories(lido_objects PRIVATE
-    ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
-target_compile_options(lido_objects PRIVATE
-    # The current worker is looked up on every operation: a fixed offset, never __tls_get_addr.
-    -ftls-model=initial-exec
-    # Public functions call each other; without this each such call would go through the PLT and
-    # none could be inlined.
-    -fno-semantic-interposition)
-target_link_libraries(lido_objects PRIVATE lido_flags Threads::Threads)
+lido_compile(lido_objects)
 
 add_library(lido_static STATIC $<TARGET_OBJECTS:lido_objects>)
 set_target_properties(lido_static PROPERTIES OUTPUT_NAME lido)

@@ -210,7 +210,8 @@ typedef struct lido_spawn_options {
  * Starts a fiber that runs fn(arg). If `task` is not NULL it receives a handle, which the caller
  * must give back through exactly one of lido_join, lido_stop or lido_detach. The new task inherits
  * the deadline of the one that spawns it. It never runs before the caller's next wait, if it was
- * placed on the caller's worker.
+ * placed on the caller's worker. If there is no memory for a stack when it is to start, it waits for some;
+ * if all tasks of its worker wait like that, it ends with -ENOMEM.
  *
  * -ENOMEM. -ESHUTDOWN: the runtime is shutting down. -EINVAL: a bad option. -ENXIO outside a runtime.
  */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/bits.h"
 #include "base/fault.h"
 #include "os/os.h"
 #include "sched/wake.h"
@@ -17,6 +18,9 @@
 #define LOOK_EVERY_NS 500000u
 #define QUOTA_MIN 16u
 #define QUOTA_MAX 4096u
+
+/* How long a fiber waits for memory for its stack before it tries again, if nothing happens. */
+#define STARVED_RETRY_NS 10000000u
 
 __thread struct lido__worker *lido__worker_of_thread;
 
@@ -180,10 +184,12 @@ static void take_mail(struct lido__worker *worker)
 
 /* ---- Running ----------------------------------------------------------------------------------- */
 
+/* One fiber that waits for a stack may try again. */
 static void feed_starved(struct lido__worker *worker)
 {
     struct lido__link *link = lido__fifo_pop(&worker->starved);
     lido_task *task = lido__container_of(link, lido_task, run);
+    worker->starving--;
     task->flags &= ~LIDO__TASK_QUEUED;
     lido__worker_queue(worker, task);
 }
@@ -228,13 +234,17 @@ void lido__worker_finish(struct lido__worker *worker, lido_task *task, int resul
         settle_tokens(worker, 0);
 }
 
-/* Without memory for a stack, a fiber waits until another task of the worker ends. */
+/*
+ * Without memory for a stack, a fiber waits: until another task of the worker ends, or for a while, for
+ * the others may be waiting for it. If all others wait like this it fails: nobody gives memory back.
+ */
 bool lido__worker_start(struct lido__worker *worker, lido_task *task)
 {
     int r = worker->pool->start(worker, task);
     if (r == 0)
         return true;
-    if (worker->live > 1) {
+    if (worker->live > worker->starving + 1) {
+        worker->starving++;
         task->flags |= LIDO__TASK_QUEUED; /* so that a wake-up leaves `run` alone */
         lido__fifo_push(&worker->starved, &task->run);
     } else {
@@ -297,11 +307,12 @@ static uint64_t patience(struct lido__worker *worker)
     worker->parked = lido__inbox_park(&worker->inbox);
     if (!worker->parked)
         return 0;
+    uint64_t most = lido__fifo_empty(&worker->starved) ? UINT64_MAX : STARVED_RETRY_NS;
     uint64_t expiry = lido__wheel_next_expiry(&worker->wheel);
     if (expiry == LIDO__NEVER)
-        return UINT64_MAX;
+        return most;
     uint64_t now = lido__clock_now();
-    return expiry > now ? expiry - now : 0;
+    return expiry > now ? lido__min_u64(expiry - now, most) : 0;
 }
 
 static void look(struct lido__worker *worker)
@@ -321,6 +332,8 @@ static void look(struct lido__worker *worker)
     }
     if (!loaded)
         worker->looked_at = 0;
+    if (__builtin_expect(!lido__fifo_empty(&worker->starved), 0))
+        feed_starved(worker);
     worker->quota_left = worker->quota;
 }
 

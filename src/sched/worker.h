@@ -53,7 +53,8 @@ struct lido__worker {
     bool refusing;  /* CANCEL has come: tasks that arrive are cancelled, spawns refused */
     bool stop;
     unsigned index;
-    struct lido__fifo starved; /* fibers that wait for memory for a stack */
+    struct lido__fifo starved; /* fibers that wait for memory for a stack, and how many */
+    uint32_t starving;
     struct lido__node tasks;   /* all live tasks */
     struct lido__wheel wheel;
     void (*report)(struct lido__worker *worker); /* what ORDER_REPORT calls */
