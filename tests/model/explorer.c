@@ -20,89 +20,11 @@
 #include <unistd.h>
 
 #include "choices.h"
-#include "coroutine.h"
 #include "crash.h"
 #include "regions.h"
+#include "report.h"
 #include "trace.h"
-
-enum {
-    NOBODY = -1,
-    OFFSTAGE = MODEL_MAX_THREADS, /* the thread that runs setup and check, alone */
-    ALL_THREADS,
-};
-
-enum progress {
-    READY,
-    ASLEEP, /* until predicate(arg) */
-    ENDED,
-};
-
-struct thread {
-    struct coroutine coroutine;
-    const char *name;
-    void (*run)(void *arg);
-    void *arg;
-    enum progress progress;
-    bool (*predicate)(const void *arg);
-    const void *predicate_arg;
-};
-
-static struct {
-    const struct model_scenario *scenario;
-    int preemption_bound;
-
-    struct coroutine main;
-    struct thread threads[ALL_THREADS];
-    int count; /* of the scenario's threads */
-    int current;
-    bool starting; /* the threads are being brought to their first points */
-    bool quiet;    /* a predicate is being evaluated: its atomic operations are not points */
-    int preemptions;
-
-    size_t longest; /* schedule so far, in points */
-
-    const char *failure;
-    const char *failure_file;
-    int failure_line;
-    int failure_thread;
-    volatile bool raced; /* set by TSan */
-    bool race_is_expected;
-    void (*offstage)(void);
-} world;
-
-/* --- the printout -------------------------------------------------------------------------------*/
-
-MODEL_UNSEEN static void print_interleaving(void)
-{
-    const char *names[ALL_THREADS];
-    for (int i = 0; i < ALL_THREADS; i++)
-        names[i] = world.threads[i].name;
-    trace_print(names);
-    for (int i = 0; i < world.count; i++) {
-        const struct thread *thread = &world.threads[i];
-        if (thread->progress == ASLEEP)
-            trace_print_line("", thread->name, "is asleep", thread->predicate_arg, "");
-    }
-}
-
-MODEL_UNSEEN static void print_failure(size_t schedule)
-{
-    fprintf(stderr, "model: %s: schedule %zu fails: %s", world.scenario->name, schedule,
-            world.failure);
-    if (world.failure_thread != NOBODY)
-        fprintf(stderr, ", in %s", world.threads[world.failure_thread].name);
-    if (world.failure_file)
-        fprintf(stderr, " (%s:%d)", world.failure_file, world.failure_line);
-    fputc('\n', stderr);
-}
-
-MODEL_UNSEEN static void print_last_words(void)
-{
-    if (!world.scenario)
-        return;
-    fprintf(stderr, "model: %s: crashed in this interleaving:\n", world.scenario->name);
-    print_interleaving();
-}
+#include "world.h"
 
 /* --- switching ----------------------------------------------------------------------------------*/
 
@@ -111,11 +33,23 @@ MODEL_UNSEEN static struct coroutine *coroutine_of(int thread)
     return thread == NOBODY ? &world.main : &world.threads[thread].coroutine;
 }
 
+MODEL_UNSEEN static void change_per_thread(int from, int to)
+{
+    void *variable = world.scenario->per_thread;
+    if (!variable)
+        return;
+    if (from != NOBODY)
+        memcpy(&world.threads[from].per_thread, variable, sizeof(void *));
+    if (to != NOBODY)
+        memcpy(variable, &world.threads[to].per_thread, sizeof(void *));
+}
+
 MODEL_UNSEEN static void switch_to(int next)
 {
     int self = world.current;
     if (next == self)
         return;
+    change_per_thread(self, next);
     world.current = next;
     coroutine_switch(coroutine_of(self), coroutine_of(next));
 }
@@ -375,6 +309,8 @@ MODEL_UNSEEN static void run_alone(void (*fn)(void))
 MODEL_UNSEEN static void reset_schedule(void)
 {
     world.preemptions = 0;
+    for (int i = 0; i < ALL_THREADS; i++)
+        world.threads[i].per_thread = NULL;
     choices_begin();
     trace_reset();
     regions_reset();
@@ -463,6 +399,8 @@ MODEL_UNSEEN static void open_world(const struct model_scenario *scenario)
             break;
         open_thread(world.count, thread);
     }
+    if (scenario->per_thread)
+        sanitized_per_thread(scenario->per_thread);
     crash_watch(print_last_words);
 }
 
@@ -508,11 +446,7 @@ MODEL_UNSEEN size_t model_holds(const struct model_scenario *scenario)
         print_interleaving();
         schedules = 0;
     } else {
-        char bound[32] = "all";
-        if (world.preemption_bound != MODEL_ALL_INTERLEAVINGS)
-            snprintf(bound, sizeof(bound), "%d preemptions:", world.preemption_bound);
-        fprintf(stderr, "model: %s: %s %zu schedules of at most %zu points\n", scenario->name,
-                bound, schedules, world.longest);
+        print_success(schedules);
     }
     close_world();
     return schedules;

@@ -73,6 +73,11 @@ struct model_scenario {
      */
     int preemptions;
     size_t max_points; /* a longer run is a livelock; 0: 1000 */
+    /*
+     * The address of a thread-local pointer of the code under test, or NULL. Simulated threads share
+     * an OS thread, so the pointer is kept for each of them; it is NULL where a thread begins.
+     */
+    void *per_thread;
 };
 
 /*

@@ -64,6 +64,8 @@ void AnnotateIgnoreWritesBegin(const char *file, int line);
 void AnnotateIgnoreWritesEnd(const char *file, int line);
 void AnnotateIgnoreSyncBegin(const char *file, int line);
 void AnnotateIgnoreSyncEnd(const char *file, int line);
+void AnnotateBenignRaceSized(const char *file, int line, const volatile void *address, size_t size,
+                             const char *why);
 #define SANITIZED_TSAN(...) __VA_ARGS__
 #else
 #define SANITIZED_TSAN(...) ((void)0)
@@ -189,6 +191,13 @@ MODEL_INLINE void sanitized_unpoison(void *memory, size_t size)
     SANITIZED_ASAN(__asan_unpoison_memory_region(memory, size));
     (void)memory;
     (void)size;
+}
+
+/* One variable stands for one in each thread. */
+MODEL_INLINE void sanitized_per_thread(const void *variable)
+{
+    SANITIZED_TSAN(AnnotateBenignRaceSized(__FILE__, __LINE__, variable, sizeof(void *), "own"));
+    (void)variable;
 }
 
 /* Called when a sanitizer is about to end the process. */

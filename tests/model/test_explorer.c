@@ -353,6 +353,35 @@ static void misused_memory_is_found(void **state)
     assert_int_equal(model_holds(&scenario), 1);
 }
 
+/* --- thread-locals ------------------------------------------------------------------------------*/
+
+static __thread int *own;
+
+static void keep_own(void *mine)
+{
+    model_assert(own == NULL);
+    own = mine;
+    lido__load(&world.flag, LIDO__RELAXED);
+    model_assert(own == mine);
+    lido__load(&world.flag, LIDO__RELAXED);
+    model_assert(own == mine);
+}
+
+static void each_thread_has_its_own(void **state)
+{
+    struct model_scenario scenario = {
+        .name = "thread-local",
+        .setup = set_up,
+        .threads = {{"first", keep_own, &one}, {"second", keep_own, &two}},
+        .per_thread = &own,
+    };
+    (void)state;
+    assert_int_equal(model_holds(&scenario), 6);
+    scenario.name = "thread-local that is shared";
+    scenario.per_thread = NULL;
+    assert_true(model_catches(&scenario, "own ==") > 0);
+}
+
 /* --- choices ------------------------------------------------------------------------------------*/
 
 static unsigned chosen;
@@ -408,6 +437,7 @@ int main(void)
         cmocka_unit_test(futex_does_not_sleep_on_another_value),
         cmocka_unit_test(spinning_is_a_livelock),
         cmocka_unit_test(misused_memory_is_found),
+        cmocka_unit_test(each_thread_has_its_own),
         cmocka_unit_test(every_option_is_tried),
         cmocka_unit_test(failure_outside_the_threads_is_reported),
     };
