@@ -1,7 +1,28 @@
 #include "support/net.h"
 
 #include "net/net.h"
+#include "net/socket.h"
 #include "os/os.h"
+
+bool net_has_ipv6(void)
+{
+    lido_address address;
+    size_t length;
+    int fd = lido__os_socket(AF_INET6, SOCK_STREAM, 0);
+    lido_address_parse(&address, "[::1]:0");
+    const void *raw = lido_address_sockaddr(&address, &length);
+    bool has = fd >= 0 && lido__os_bind(fd, raw, (socklen_t)length) == 0;
+    lido__os_close(fd);
+    return has;
+}
+
+int net_dead_port(lido_address *address)
+{
+    int fd = lido__bind_inet("127.0.0.1:0", SOCK_STREAM, 0);
+    check(fd >= 0);
+    check_int(lido__socket_local_address(fd, address), 0);
+    return fd;
+}
 
 lido_listener *net_listen(void)
 {
@@ -38,6 +59,11 @@ void net_pair(lido_stream *pair[2])
     pair[0] = net_connect(listener);
     pair[1] = net_accept(listener);
     lido_listener_close(listener);
+}
+
+void net_unix_pair(lido_stream *pair[2])
+{
+    check_int(lido_stream_pair(pair), 0);
 }
 
 void net_close_pair(lido_stream *pair[2])

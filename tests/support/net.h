@@ -4,6 +4,12 @@
 
 #include "support/run.h"
 
+/* Whether the machine has an IPv6 loopback. Also outside of tasks. */
+bool net_has_ipv6(void);
+
+/* A port of 127.0.0.1 on which nobody listens, and nobody will: a socket that is bound to it. */
+int net_dead_port(lido_address *address);
+
 /* A TCP listener on a free port of 127.0.0.1, and its address. */
 lido_listener *net_listen(void);
 lido_address net_address(const lido_listener *listener);
@@ -14,6 +20,8 @@ lido_stream *net_accept(lido_listener *listener);
 
 /* Two connected ends: TCP over loopback. */
 void net_pair(lido_stream *pair[2]);
+/* Two connected ends of a Unix pair. */
+void net_unix_pair(lido_stream *pair[2]);
 void net_close_pair(lido_stream *pair[2]);
 
 /* Waits until a task (of any worker) is waiting on that side of the stream or listener. */
@@ -21,7 +29,10 @@ void net_await_reader(const lido_stream *stream);
 void net_await_writer(const lido_stream *stream);
 void net_await_acceptor(const lido_listener *listener);
 
-/* Writes until the socket takes no more, without waiting; returns how many bytes that was. */
+/*
+ * Writes until the socket takes no more, without waiting; returns how many bytes that was. For Unix
+ * pairs: a TCP socket may have room again a moment later, when the system has moved bytes on.
+ */
 size_t net_fill(lido_stream *stream);
 /* Reads exactly `size` bytes and throws them away. */
 void net_drain(lido_stream *stream, size_t size);
