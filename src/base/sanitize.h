@@ -1,5 +1,6 @@
 /*
- * What AddressSanitizer is told about memory that lido hands out itself. Nothing without it.
+ * Which sanitizers this build has, and what AddressSanitizer is told about memory that lido hands out
+ * itself; nothing without it.
  */
 #ifndef LIDO_BASE_SANITIZE_H
 #define LIDO_BASE_SANITIZE_H
@@ -11,6 +12,14 @@
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define LIDO__ASAN 1
+#endif
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define LIDO__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LIDO__TSAN 1
 #endif
 #endif
 

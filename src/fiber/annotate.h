@@ -9,14 +9,6 @@
 
 #include "base/sanitize.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define LIDO__TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define LIDO__TSAN 1
-#endif
-#endif
-
 #ifdef LIDO__ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif

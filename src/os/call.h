@@ -1,7 +1,7 @@
 /*
  * How os/ calls the system: the fault seam, and -errno. For the files of this room only.
  *
- * Both evaluate to the result of `call` or the negative errno; neither returns from the function.
+ * All evaluate to the result of `call` or the negative errno; none returns from the function.
  */
 #ifndef LIDO_OS_CALL_H
 #define LIDO_OS_CALL_H
@@ -19,6 +19,18 @@
                 result_ = -errno;                                                                  \
         }                                                                                          \
         result_;                                                                                   \
+    })
+
+/* The same for a call of os/hot.h, which returns the error itself, and is repeated after a signal. */
+#define LIDO__CALL_HOT(name, call)                                                                 \
+    ({                                                                                             \
+        __typeof__(call) hot_;                                                                     \
+        do {                                                                                       \
+            hot_ = lido__fault(name);                                                              \
+            if (hot_ == 0)                                                                         \
+                hot_ = (call);                                                                     \
+        } while (__builtin_expect(hot_ == -EINTR, 0));                                             \
+        hot_;                                                                                      \
     })
 
 /* For calls that, when a signal interrupts them, have done nothing. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "os/hot.h"
 #include "os/os.h"
 #include "reactor/ready.h"
 
@@ -144,7 +145,7 @@ static int wait_events(struct epoll *epoll, uint64_t timeout)
 {
     /* The plain call for the two common cases: it is the cheaper one. */
     if (timeout == 0 || timeout == UINT64_MAX || epoll->no_pwait2)
-        return epoll_wait(epoll->fd, epoll->events, EVENTS, milliseconds(timeout));
+        return lido__hot_epoll_wait(epoll->fd, epoll->events, EVENTS, milliseconds(timeout));
     struct timespec ts = {.tv_sec = (time_t)(timeout / 1000000000),
                           .tv_nsec = (long)(timeout % 1000000000)};
     int n = epoll_pwait2(epoll->fd, epoll->events, EVENTS, &ts, NULL);

@@ -1,0 +1,53 @@
+/* The calls of os/hot.h, straight to the kernel. */
+#ifndef LIDO_OS_HOT_LINUX_X86_64_H
+#define LIDO_OS_HOT_LINUX_X86_64_H
+
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+
+static inline long lido__syscall4(long number, long a, long b, long c, long d)
+{
+    register long r10 __asm__("r10") = d;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+static inline long lido__syscall6(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+static inline ssize_t lido__hot_read(int fd, void *buffer, size_t bytes)
+{
+    return lido__syscall4(SYS_read, fd, (long)buffer, (long)bytes, 0);
+}
+
+static inline ssize_t lido__hot_recv(int fd, void *buffer, size_t bytes, int flags)
+{
+    return lido__syscall6(SYS_recvfrom, fd, (long)buffer, (long)bytes, flags, 0, 0);
+}
+
+static inline ssize_t lido__hot_send(int fd, const void *buffer, size_t bytes, int flags)
+{
+    return lido__syscall6(SYS_sendto, fd, (long)buffer, (long)bytes, flags, 0, 0);
+}
+
+static inline int lido__hot_epoll_wait(int fd, struct epoll_event *events, int count, int ms)
+{
+    return (int)lido__syscall4(SYS_epoll_wait, fd, (long)events, count, ms);
+}
+
+#endif
