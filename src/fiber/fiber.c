@@ -6,6 +6,9 @@
 #include "os/os.h"
 #include "sched/spawn.h"
 
+/* How far down a sleeping fiber's stack is worth fetching before it runs. */
+#define FORESEE_LINES 9
+
 static struct lido__carrier *carrier_of(struct lido__worker *worker)
 {
     return worker->fibers;
@@ -36,6 +39,20 @@ static inline __attribute__((always_inline)) struct lido__fiber *next_fiber(
     return NULL;
 }
 
+/*
+ * The fiber after the one that runs next will be needed in a few microseconds, and with a thousand
+ * connections it is in no near cache: its struct and the frames below it, where it sleeps.
+ */
+static inline __attribute__((always_inline)) void foresee(const struct lido__worker *worker)
+{
+    const struct lido__link *head = worker->queue.head;
+    if (!head)
+        return;
+    const char *top = (const char *)lido__container_of(head, lido_task, run)->future;
+    for (int line = -FORESEE_LINES; line <= 0; line++)
+        __builtin_prefetch(top + 64 * line);
+}
+
 /* The poll of a fiber's future: from the loop of the worker to the fiber, and back from any. */
 static int fiber_poll(lido_future *future, const lido_waker *waker)
 {
@@ -62,6 +79,7 @@ static inline __attribute__((always_inline)) void leave(struct lido__worker *wor
     struct lido__fiber *next = next_fiber(worker);
     if (next == self)
         return;
+    foresee(worker);
     if (!next)
         lido__worker_set_current(worker, current); /* the loop is told who came back */
     struct lido__annotation *to = next ? &next->annotation : &carrier->annotation;
