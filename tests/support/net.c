@@ -1,5 +1,7 @@
 #include "support/net.h"
 
+#include <poll.h>
+
 #include "net/net.h"
 #include "net/socket.h"
 #include "os/os.h"
@@ -95,6 +97,17 @@ void net_await_writer(const lido_stream *stream)
 void net_await_acceptor(const lido_listener *listener)
 {
     await_that(reader_waits, (void *)&listener->handle);
+}
+
+static bool is_reset(void *stream)
+{
+    struct pollfd poll_fd = {.fd = lido_stream_fd(stream)};
+    return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLERR;
+}
+
+void net_await_reset(const lido_stream *stream)
+{
+    await_that(is_reset, (void *)stream);
 }
 
 size_t net_fill(lido_stream *stream)

@@ -29,6 +29,9 @@ void net_await_reader(const lido_stream *stream);
 void net_await_writer(const lido_stream *stream);
 void net_await_acceptor(const lido_listener *listener);
 
+/* Waits until the peer's answer to a write, a reset, has come. */
+void net_await_reset(const lido_stream *stream);
+
 /*
  * Writes until the socket takes no more, without waiting; returns how many bytes that was. For Unix
  * pairs: a TCP socket may have room again a moment later, when the system has moved bytes on.
