@@ -235,9 +235,7 @@ void *model_alloc(size_t size, const char *name)
     char *memory = block_new(size, name);
     if (!memory)
         misuse("too much model_alloc in one schedule");
-    for (size_t i = 0; i < size; i++)
-        memory[i] = 0;
-    return memory;
+    return memset(memory, 0, size);
 }
 
 /* The block of what is to be freed. */
@@ -256,8 +254,7 @@ void model_free(void *memory)
 {
     point("free", memory);
     struct region *block = block_alive(memory);
-    for (size_t i = 0; i < block->size; i++)
-        block->start[i] = (char)0xdd;
+    memset(memory, 0xdd, block->size);
     sanitized_poison(memory, block->size);
 }
 

@@ -49,7 +49,7 @@ MODEL_UNSEEN static bool name_add(const void *start, size_t size, const char *na
 /* NULL if there is no room. */
 MODEL_UNSEEN static char *block_new(size_t size, const char *name)
 {
-    size_t rounded = (size + 15) & ~(size_t)15;
+    size_t rounded = (size + 63) & ~(size_t)63;
     if (regions.block_count == sizeof(regions.blocks) / sizeof(regions.blocks[0]) ||
         sizeof(regions.arena) - regions.arena_used < rounded)
         return NULL;
