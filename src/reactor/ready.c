@@ -1,7 +1,11 @@
+#define _GNU_SOURCE
+
 #include "reactor/ready.h"
 
 #include <errno.h>
+#include <poll.h>
 
+#include "base/bits.h"
 #include "os/os.h"
 
 /* Into the worker's buffer, chosen only now that there is something to read. */
@@ -73,6 +77,18 @@ static ssize_t try_connect(struct lido__op *op, int fd)
     return op->connecting && r == -EISCONN ? 0 : r;
 }
 
+/*
+ * Whether the side is ready, for an op that leaves it so. An event is believed; that the side is worth a
+ * try is not enough, since there is nothing to try.
+ */
+static ssize_t try_ready(const struct lido__op *op, int fd, short events)
+{
+    if (op->state == LIDO__OP_READY)
+        return 0;
+    int r = lido__os_poll(fd, events);
+    return r < 0 ? r : r == 0 ? -EAGAIN : 0;
+}
+
 /* One attempt. -EAGAIN: it would have to wait. */
 static ssize_t try_op(struct lido__reactor *reactor, struct lido__op *op)
 {
@@ -88,8 +104,8 @@ static ssize_t try_op(struct lido__reactor *reactor, struct lido__op *op)
     case LIDO__OP_WRITEV: return try_writev(op, fd);
     case LIDO__OP_SENDMSG: return try_sendmsg(op, fd);
     case LIDO__OP_CONNECT: return try_connect(op, fd);
-    case LIDO__OP_READABLE:
-    case LIDO__OP_WRITABLE: return 0;
+    case LIDO__OP_READABLE: return try_ready(op, fd, POLLIN | POLLRDHUP);
+    case LIDO__OP_WRITABLE: return try_ready(op, fd, POLLOUT);
     }
     return -EINVAL;
 }
@@ -115,50 +131,67 @@ static bool settled(struct lido__op *op, ssize_t result)
  * A write, while nothing says that it would wait: if it goes through, the side is as it was and
  * no atomic is touched. If it does not, READY has to be cleared before the try that counts.
  */
-static bool write_through(struct lido__reactor *reactor, struct lido__op *op)
+static bool write_through(struct lido__reactor *reactor, struct lido__op *op, uintptr_t word)
 {
+    if (lido__op_side(op) != 1 || (word != LIDO__SIDE_READY && word != LIDO__SIDE_HUNG))
+        return false;
     ssize_t result = try_op(reactor, op);
     return result != -EAGAIN && settled(op, result);
 }
 
-/* With the side DRAINED, so that an event that comes meanwhile is not lost. False: it would wait. */
+static uintptr_t trying(const struct lido__op *op)
+{
+    return (uintptr_t)op | LIDO__SIDE_TRYING;
+}
+
+/* What claim found besides DRAINED, READY and HUNG. */
+#define CLAIM_BUSY ((uintptr_t)3) /* another op is on this side */
+#define CLAIM_GONE ((uintptr_t)4) /* the op is in the hands of whoever closes the handle */
+
+/*
+ * Takes the side for an attempt: leaves the op there, TRYING, and returns what was known. If that is
+ * DRAINED there is nothing to try, and the side is left as it was.
+ * An op that is not IDLE may be another thread's again: it goes on only if it is still on the side.
+ */
+static uintptr_t claim(struct lido__op *op, uintptr_t *side)
+{
+    bool fresh = lido__op_state(op) == LIDO__OP_IDLE;
+    /* Acquire: pairs with the release of the event that made it READY. */
+    uintptr_t word = lido__load(side, LIDO__ACQUIRE);
+    do {
+        struct lido__op *there = lido__side_op(word);
+        if (there != op && (there || !fresh))
+            return fresh ? CLAIM_BUSY : CLAIM_GONE;
+        if (word == LIDO__SIDE_DRAINED)
+            return word;
+    } while (!lido__cas(side, &word, trying(op), LIDO__ACQUIRE, LIDO__ACQUIRE));
+    return word & LIDO__SIDE_WHAT;
+}
+
+/* Takes the op off a side that it has claimed; `known` is what the attempt told, an event may know more.
+   Release: whoever closes the handle does so after the attempt. */
+static void let_go(const struct lido__op *op, uintptr_t *side, uintptr_t known)
+{
+    uintptr_t word = trying(op), next;
+    do
+        next = lido__max_u64(word & LIDO__SIDE_WHAT, known);
+    while (!lido__cas(side, &word, next, LIDO__RELEASE, LIDO__RELAXED));
+}
+
+/* On a side that is claimed, so that an event that comes meanwhile is not lost. False: it would wait. */
 static bool attempt(struct lido__reactor *reactor, struct lido__op *op, uintptr_t *side,
                     uintptr_t was)
 {
     op->result = try_op(reactor, op);
     if (op->result == -EAGAIN)
         return false;
-    if (was == LIDO__SIDE_HUNG || !drained(op)) {
-        /* Still worth a try; not by a store, which could overwrite a HUNG that came in between. */
-        uintptr_t expected = LIDO__SIDE_DRAINED;
-        lido__cas(side, &expected, was, LIDO__RELAXED, LIDO__RELAXED);
-    }
+    let_go(op, side, was == LIDO__SIDE_READY && drained(op) ? LIDO__SIDE_DRAINED : was);
     return settled(op, op->result);
 }
 
-/* What claim found besides DRAINED, READY and HUNG. */
-#define CLAIM_BUSY ((uintptr_t)3) /* another op is on this side */
-#define CLAIM_GONE                                                                                 \
-    ((uintptr_t)4) /* the handle is being closed, and the op is in the closer's hands */
-
-/* Takes the side for an attempt: leaves it DRAINED, and returns what it was. */
-static uintptr_t claim(struct lido__op *op, uintptr_t *side)
+static bool arm(struct lido__op *op, uintptr_t *side, bool claimed)
 {
-    /* Acquire: pairs with the release of the event that made it READY. */
-    uintptr_t word = lido__load(side, LIDO__ACQUIRE);
-    bool handed = op->state == LIDO__OP_READY;
-    do {
-        if (handed ? lido__side_op(word) != op : word > LIDO__SIDE_HUNG)
-            return handed ? CLAIM_GONE : CLAIM_BUSY;
-        if (word == LIDO__SIDE_DRAINED)
-            return LIDO__SIDE_DRAINED;
-    } while (!lido__cas(side, &word, LIDO__SIDE_DRAINED, LIDO__ACQUIRE, LIDO__ACQUIRE));
-    return word & LIDO__SIDE_WHAT;
-}
-
-static bool arm(struct lido__op *op, uintptr_t *side)
-{
-    uintptr_t expected = LIDO__SIDE_DRAINED;
+    uintptr_t expected = claimed ? trying(op) : LIDO__SIDE_DRAINED;
     lido__store(&op->state, LIDO__OP_ARMED, LIDO__RELAXED);
     /* Release: whoever takes the op off the side sees all of it. */
     if (lido__cas(side, &expected, (uintptr_t)op, LIDO__RELEASE, LIDO__RELAXED))
@@ -168,27 +201,29 @@ static bool arm(struct lido__op *op, uintptr_t *side)
 }
 
 bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op,
-                        int (*watch)(struct lido__reactor *reactor, struct lido__handle *handle))
+                        int (*watch)(struct lido__reactor *reactor, const struct lido__op *op))
 {
-    struct lido__handle *handle = op->handle;
-    uintptr_t *side = &handle->side[lido__op_side(op)];
-    uintptr_t word = lido__load(side, LIDO__RELAXED);
+    uintptr_t *side = &op->handle->side[lido__op_side(op)];
 
-    if (lido__op_side(op) == 1 && (word == LIDO__SIDE_READY || word == LIDO__SIDE_HUNG) &&
-        write_through(reactor, op))
+    if (lido__op_state(op) == LIDO__OP_IDLE &&
+        write_through(reactor, op, lido__load(side, LIDO__RELAXED)))
         return true;
     for (;;) {
         uintptr_t was = claim(op, side);
+        bool claimed = was != LIDO__SIDE_DRAINED;
         if (was == CLAIM_BUSY)
             return settled(op, -EBUSY);
         if (was == CLAIM_GONE)
             return false;
-        if (was != LIDO__SIDE_DRAINED && attempt(reactor, op, side, was))
+        if (claimed && attempt(reactor, op, side, was))
             return true;
-        int r = lido__handle_reactor(handle) == reactor ? 0 : watch(reactor, handle);
-        if (r < 0)
+        int r = lido__handle_reactor(op->handle) == reactor ? 0 : watch(reactor, op);
+        if (r < 0) {
+            if (claimed)
+                let_go(op, side, LIDO__SIDE_DRAINED);
             return settled(op, r);
-        if (arm(op, side))
+        }
+        if (arm(op, side, claimed))
             return false;
     }
 }
@@ -217,20 +252,32 @@ size_t lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t w
     uintptr_t next;
     do {
         uintptr_t known = word & LIDO__SIDE_WHAT;
-        next = (word & ~LIDO__SIDE_WHAT) | (known > what ? known : what);
+        next = (word & ~LIDO__SIDE_WHAT) | lido__max_u64(known, what);
         /* Acq_rel: the op is read here; the task that claims the side goes on from what made it
            ready. */
     } while (!lido__cas(where, &word, next, LIDO__ACQ_REL, LIDO__RELAXED));
-    if (!lido__side_op(word) || word & LIDO__SIDE_WHAT)
-        return 0; /* nobody waits, or it has been handed back already */
+    if (!lido__side_op(word) || word & (LIDO__SIDE_WHAT | LIDO__SIDE_TRYING))
+        return 0; /* nobody waits, or it has been handed back already, or its task will see */
     lido__fifo_push(handed, &lido__side_op(word)->link);
     return 1;
 }
 
-/* An op that another thread is handing back just now is in that thread's list for a moment. */
+/*
+ * Waits for other threads to end what they do with the op just now: an attempt of its task, which is a
+ * system call that does not wait, and a handing back, in which it is on a list of that thread.
+ */
 static void take(struct lido__handle *handle, unsigned side, struct lido__fifo *taken)
 {
-    uintptr_t word = lido__exchange(&handle->side[side], LIDO__SIDE_HUNG, LIDO__ACQ_REL);
+    uintptr_t *where = &handle->side[side];
+    /* Acquire: pairs with the release in let_go. */
+    uintptr_t word = lido__load(where, LIDO__ACQUIRE);
+    while (word & LIDO__SIDE_TRYING ||
+           !lido__cas(where, &word, LIDO__SIDE_HUNG, LIDO__ACQ_REL, LIDO__ACQUIRE)) {
+        if (word & LIDO__SIDE_TRYING) {
+            lido__thread_yield();
+            word = lido__load(where, LIDO__ACQUIRE);
+        }
+    }
     struct lido__op *op = lido__side_op(word);
     if (!op)
         return;
