@@ -9,6 +9,13 @@
 /* How far down a sleeping fiber's stack is worth fetching before it runs. */
 #define FORESEE_LINES 9
 
+/* Why a fiber leaves its stack. */
+enum leaving {
+    SOON,     /* to wait for other tasks, which mostly are in the caches */
+    FOR_IO,   /* to wait for the world */
+    FOR_EVER, /* it has ended */
+};
+
 static struct lido__carrier *carrier_of(struct lido__worker *worker)
 {
     return worker->fibers;
@@ -68,22 +75,23 @@ static int fiber_poll(lido_future *future, const lido_waker *waker)
 }
 
 /*
- * Leaves the fiber's stack: for the next fiber if there is one, for the loop otherwise. `last` is a
+ * Leaves the fiber's stack: for the next fiber if there is one, for the loop otherwise. `how` is a
  * constant. Everything that is read after the switch is read anew.
  */
 static inline __attribute__((always_inline)) void leave(struct lido__worker *worker,
-                                                        struct lido__fiber *self, int last)
+                                                        struct lido__fiber *self, enum leaving how)
 {
     struct lido__carrier *carrier = carrier_of(worker);
     lido_task *current = worker->current;
     struct lido__fiber *next = next_fiber(worker);
     if (next == self)
         return;
-    foresee(worker);
+    if (how == FOR_IO)
+        foresee(worker);
     if (!next)
         lido__worker_set_current(worker, current); /* the loop is told who came back */
     struct lido__annotation *to = next ? &next->annotation : &carrier->annotation;
-    lido__annotate_leave(&self->annotation, to, last);
+    lido__annotate_leave(&self->annotation, to, how == FOR_EVER);
     lido__switch(&self->context, next ? &next->context : &carrier->loop);
     lido__annotate_arrive(&self->annotation);
     bury(carrier_of(lido__worker_current()));
@@ -105,7 +113,7 @@ static void fiber_main(void)
     lido__worker_finish(worker, worker->current, result);
     lido__worker_set_current(worker, NULL);
     carrier_of(worker)->dead = self;
-    leave(worker, self, 1);
+    leave(worker, self, FOR_EVER);
     LIDO__ASSERT(!"a fiber goes on after its end");
 }
 
@@ -128,20 +136,20 @@ int lido__fiber_start(struct lido__worker *worker, lido_task *task)
 
 /* Inline, so that each place that waits has its own switch: the processor predicts them apart. */
 static inline __attribute__((always_inline)) void suspend(struct lido__worker *worker,
-                                                          const char *awaits)
+                                                          const char *awaits, enum leaving how)
 {
     lido_task *task = worker->current;
     struct lido__fiber *self = lido__fiber_of(task);
     int saved_errno = *worker->errno_address;
     self->awaits = awaits;
     lido__worker_suspend(worker, task);
-    leave(worker, self, 0);
+    leave(worker, self, how);
     *lido__worker_current()->errno_address = saved_errno;
 }
 
 void lido__fiber_suspend(struct lido__worker *worker, const char *awaits)
 {
-    suspend(worker, awaits);
+    suspend(worker, awaits, SOON);
 }
 
 ssize_t lido__await(struct lido__op *op)
@@ -157,7 +165,7 @@ ssize_t lido__await(struct lido__op *op)
     }
     worker->budget--;
     while (!lido__op_advance(worker, worker->current, op)) {
-        suspend(worker, lido__op_name(op->kind));
+        suspend(worker, lido__op_name(op->kind), FOR_IO);
         worker = lido__worker_current();
     }
     return op->result;
@@ -170,7 +178,7 @@ int lido_yield(void)
     if (!worker)
         return error;
     lido__worker_queue(worker, worker->current);
-    suspend(worker, "yield");
+    suspend(worker, "yield", SOON);
     worker = lido__worker_current();
     return lido__task_interrupted(worker, worker->current);
 }
