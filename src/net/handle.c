@@ -26,12 +26,13 @@ int lido__net_adopt(struct lido__handle **ret_handle, int fd, enum lido__handle_
 
 void lido__net_close(struct lido__handle *handle, bool keep_fd)
 {
-    struct lido__reactor *reactor = lido__handle_reactor(handle);
     struct lido__fifo taken;
     lido__fifo_init(&taken);
+    lido__ready_take(handle, &taken);
+    /* After that no task can register it any more. */
+    struct lido__reactor *reactor = lido__handle_reactor(handle);
     if (reactor)
         reactor->ops->release(reactor, handle);
-    lido__ready_take(handle, &taken);
     if (!keep_fd) {
         if (handle->flags & LIDO__LINGERS)
             lido__option_unlinger(handle->fd);

@@ -116,11 +116,12 @@ ssize_t lido_op_poll(lido_op *public, const lido_waker *waker)
     struct lido__worker *worker = worker_polling(waker);
     if (!worker)
         return -ENXIO;
-    if (op->state == LIDO__OP_IDLE && worker->budget == 0) {
+    bool starts = lido__op_state(op) == LIDO__OP_IDLE;
+    if (starts && worker->budget == 0) {
         lido__worker_queue(worker, worker->current);
         return LIDO_PENDING;
     }
-    worker->budget -= op->state == LIDO__OP_IDLE;
+    worker->budget -= starts;
     if (op->user == LIDO__USER_ACCEPT)
         begin_accept(op);
     do {

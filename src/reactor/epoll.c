@@ -94,12 +94,13 @@ static void epoll_release(struct lido__reactor *reactor, struct lido__handle *ha
  * The handle is used from this worker now. It leaves the reactor on which it waited before, unless
  * somebody still waits there on its other side.
  */
-static int watch(struct lido__reactor *reactor, struct lido__handle *handle)
+static int watch(struct lido__reactor *reactor, const struct lido__op *op)
 {
     struct epoll *epoll = (struct epoll *)reactor;
+    struct lido__handle *handle = op->handle;
     struct lido__reactor *before = lido__handle_reactor(handle);
     if (before) {
-        if (lido__side_busy(handle, 0) || lido__side_busy(handle, 1))
+        if (lido__side_busy(handle, !lido__op_side(op)))
             return 0;
         before->ops->release(before, handle);
     }

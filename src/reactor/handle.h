@@ -11,11 +11,14 @@
  *                further event need come
  *     op         armed: an event hands it back
  *     op|READY   handed back, its task has not tried again yet; likewise op|HUNG
+ *     op|TRYING  its task makes the attempt; with READY or HUNG: an event has come since it began
  *
  * A task clears READY before it tries, so that an event that comes in between is not lost; it
- * arms by DRAINED -> op, which fails if there was one. The op stays on the side until its task tries
- * again, so that whoever closes the handle meanwhile finds it, and the task never uses a descriptor
- * that is not its own any more.
+ * arms by op|TRYING -> op, which fails if there was one. The op stays on the side from its first try or
+ * arming until it is settled, so that a second task finds the side taken, and so that whoever closes the
+ * handle finds the op, and waits for the end of a try: the task never uses a descriptor that is not its
+ * own any more. Exceptions, which spare an atomic operation: an op that is new makes its first try
+ * of a write beside the word, and arms by DRAINED -> op.
  *
  * Handles come from type-stable memory and carry a generation, because a reactor's thread
  * may hold an event of a handle that another thread has just closed: it then finds another
@@ -35,6 +38,7 @@ struct lido__reactor;
 #define LIDO__SIDE_READY ((uintptr_t)1)
 #define LIDO__SIDE_HUNG ((uintptr_t)2)
 #define LIDO__SIDE_WHAT ((uintptr_t)3)
+#define LIDO__SIDE_TRYING ((uintptr_t)4)
 
 enum lido__handle_kind {
     LIDO__HANDLE_SOCKET, /* send and recv apply */
@@ -69,7 +73,7 @@ static inline struct lido__reactor *lido__handle_reactor(const struct lido__hand
 
 static inline struct lido__op *lido__side_op(uintptr_t word)
 {
-    return (struct lido__op *)(word & ~LIDO__SIDE_WHAT);
+    return (struct lido__op *)(word & ~(LIDO__SIDE_WHAT | LIDO__SIDE_TRYING));
 }
 
 /* Whether an op is on a side. */

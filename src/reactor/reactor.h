@@ -40,7 +40,7 @@ struct lido__reactor_ops {
 
     /*
      * Forgets a handle that is registered here, so that its descriptor can be closed or watched
-     * elsewhere. Its armed ops are taken off first (lido__ready_release). From any thread.
+     * elsewhere. Its armed ops are taken off first (lido__ready_take). From any thread.
      */
     void (*release)(struct lido__reactor *reactor, struct lido__handle *handle);
 

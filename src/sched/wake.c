@@ -52,21 +52,24 @@ bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido_
         return reactor->ops->cancel(reactor, op, reason);
     if (state == LIDO__OP_ARMED)
         return false;
-    op->waker = lido__waker_borrow(task);
+    if (state == LIDO__OP_IDLE) /* later it may be read by whoever closes the handle */
+        op->waker = lido__waker_borrow(task);
     return reactor->ops->submit(reactor, op);
 }
 
 void lido__op_try(struct lido__worker *worker, lido_task *task, struct lido__op *op)
 {
     struct lido__reactor *reactor = worker->reactor;
-    op->waker = lido__waker_borrow(task);
-    while (!reactor->ops->submit(reactor, op) && !reactor->ops->cancel(reactor, op, -EAGAIN)) {
-        /* The handle is registered with another worker, whose thread hands the op back just now. */
-        do
-            lido__thread_yield();
-        while (lido__op_state(op) == LIDO__OP_ARMED);
-        if (lido__op_state(op) == LIDO__OP_SETTLED)
-            return; /* its handle has been closed */
+    enum lido__op_state state = lido__op_state(op);
+    if (state == LIDO__OP_IDLE)
+        op->waker = lido__waker_borrow(task);
+    for (; state != LIDO__OP_SETTLED; state = lido__op_state(op)) {
+        if (state != LIDO__OP_ARMED && reactor->ops->submit(reactor, op))
+            return;
+        if (reactor->ops->cancel(reactor, op, -EAGAIN))
+            return;
+        /* Another worker's thread hands it back just now, or somebody's closes the handle. */
+        lido__thread_yield();
     }
 }
 

@@ -74,14 +74,21 @@ void net_close_pair(lido_stream *pair[2])
     lido_close(pair[1]);
 }
 
+/* An op is there, and its task does not try it just now. */
+static bool is_waited_on(const struct lido__handle *handle, unsigned side)
+{
+    uintptr_t word = lido__load(&handle->side[side], LIDO__RELAXED);
+    return lido__side_op(word) && !(word & LIDO__SIDE_TRYING);
+}
+
 static bool reader_waits(void *handle)
 {
-    return lido__side_busy(handle, 0);
+    return is_waited_on(handle, 0);
 }
 
 static bool writer_waits(void *handle)
 {
-    return lido__side_busy(handle, 1);
+    return is_waited_on(handle, 1);
 }
 
 void net_await_reader(const lido_stream *stream)
