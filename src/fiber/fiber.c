@@ -32,6 +32,26 @@ static inline __attribute__((always_inline)) void bury(struct lido__carrier *car
     }
 }
 
+static int fiber_poll(lido_future *future, const lido_waker *waker);
+static void fiber_main(void);
+
+int lido__fiber_start(struct lido__worker *worker, lido_task *task)
+{
+    struct lido__fiber *fiber = lido__stack_take(&carrier_of(worker)->stacks);
+    if (!fiber)
+        return -ENOMEM;
+    fiber->future.poll = fiber_poll;
+    fiber->entry = task->entry;
+    fiber->arg = task->arg;
+    fiber->awaits = "start";
+    lido__annotate_begin(&fiber->annotation);
+    lido__context_init(&fiber->context, fiber, fiber_main);
+    task->future = &fiber->future;
+    task->extra = &fiber->extra;
+    task->flags &= ~LIDO__TASK_UNSTARTED;
+    return 0;
+}
+
 /* The next fiber that this worker can switch to without going back to its loop, or NULL. */
 static inline __attribute__((always_inline)) struct lido__fiber *next_fiber(
     struct lido__worker *worker)
@@ -40,8 +60,9 @@ static inline __attribute__((always_inline)) struct lido__fiber *next_fiber(
     lido_task *task;
     while ((task = lido__worker_next(worker, mask, LIDO__TASK_FIBER))) {
         if (__builtin_expect(!(task->flags & LIDO__TASK_UNSTARTED), 1) ||
-            lido__worker_start(worker, task))
+            lido__fiber_start(worker, task) == 0)
             return lido__fiber_of(task);
+        lido__worker_starve(worker, task);
     }
     return NULL;
 }
@@ -115,23 +136,6 @@ static void fiber_main(void)
     carrier_of(worker)->dead = self;
     leave(worker, self, FOR_EVER);
     LIDO__ASSERT(!"a fiber goes on after its end");
-}
-
-int lido__fiber_start(struct lido__worker *worker, lido_task *task)
-{
-    struct lido__fiber *fiber = lido__stack_take(&carrier_of(worker)->stacks);
-    if (!fiber)
-        return -ENOMEM;
-    fiber->future.poll = fiber_poll;
-    fiber->entry = task->entry;
-    fiber->arg = task->arg;
-    fiber->awaits = "start";
-    lido__annotate_begin(&fiber->annotation);
-    lido__context_init(&fiber->context, fiber, fiber_main);
-    task->future = &fiber->future;
-    task->extra = &fiber->extra;
-    task->flags &= ~LIDO__TASK_UNSTARTED;
-    return 0;
 }
 
 /* Inline, so that each place that waits has its own switch: the processor predicts them apart. */

@@ -15,12 +15,11 @@ static int collect(lido_task *task, int *result)
 
 static int thread_join(lido_task *task, int *result)
 {
-    uint32_t word = lido__load(&task->state.word, LIDO__RELAXED);
-    if (!(word & LIDO__DONE) && word & (LIDO__JOINER | LIDO__THREAD))
+    if (lido__task_is_joined(task) && !lido__state_done(&task->state))
         return -EBUSY;
     if (lido__state_await(&task->state, LIDO__THREAD))
         while (!lido__state_done(&task->state)) {
-            word = lido__load(&task->state.word, LIDO__RELAXED);
+            uint32_t word = lido__load(&task->state.word, LIDO__RELAXED);
             if (!(word & LIDO__DONE))
                 lido__futex_wait(&task->state.word, word, LIDO__FOREVER);
         }

@@ -234,22 +234,23 @@ void lido__worker_finish(struct lido__worker *worker, lido_task *task, int resul
         settle_tokens(worker, 0);
 }
 
-/*
- * Without memory for a stack, a fiber waits: until another task of the worker ends, or for a while, for
- * the others may be waiting for it. If all others wait like this it fails: nobody gives memory back.
- */
-bool lido__worker_start(struct lido__worker *worker, lido_task *task)
+void lido__worker_starve(struct lido__worker *worker, lido_task *task)
 {
-    int r = worker->pool->start(worker, task);
-    if (r == 0)
-        return true;
     if (worker->live > worker->starving + 1) {
         worker->starving++;
         task->flags |= LIDO__TASK_QUEUED; /* so that a wake-up leaves `run` alone */
         lido__fifo_push(&worker->starved, &task->run);
     } else {
-        lido__worker_finish(worker, task, r);
+        lido__worker_finish(worker, task, -ENOMEM);
     }
+}
+
+/* A fiber that runs for the first time. */
+static bool start(struct lido__worker *worker, lido_task *task)
+{
+    if (worker->pool->start(worker, task) == 0)
+        return true;
+    lido__worker_starve(worker, task);
     return false;
 }
 
@@ -270,7 +271,7 @@ static void run(struct lido__worker *worker, lido_task *task)
 {
     if (task->flags & LIDO__TASK_ENDED)
         lido__task_unref(task); /* was woken in its last poll */
-    else if (!(task->flags & LIDO__TASK_UNSTARTED) || lido__worker_start(worker, task))
+    else if (!(task->flags & LIDO__TASK_UNSTARTED) || start(worker, task))
         poll(worker, task);
     lido__worker_set_current(worker, NULL);
 }

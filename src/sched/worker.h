@@ -55,7 +55,7 @@ struct lido__worker {
     unsigned index;
     struct lido__fifo starved; /* fibers that wait for memory for a stack, and how many */
     uint32_t starving;
-    struct lido__node tasks;   /* all live tasks */
+    struct lido__node tasks; /* all live tasks */
     struct lido__wheel wheel;
     void (*report)(struct lido__worker *worker); /* what ORDER_REPORT calls */
 } __attribute__((aligned(64)));
@@ -119,8 +119,12 @@ static inline lido_task *lido__worker_next(struct lido__worker *worker, uint32_t
     return task;
 }
 
-/* Gives a fiber what it needs to run. False: it cannot now, and has been put aside. */
-bool lido__worker_start(struct lido__worker *worker, lido_task *task);
+/*
+ * There is no memory for the stack of a fiber. It waits: until another task of the worker ends, or for a
+ * while, for the others may be waiting for it. If all others wait like this it fails with -ENOMEM: nobody
+ * gives memory back.
+ */
+void lido__worker_starve(struct lido__worker *worker, lido_task *task);
 
 /* The current task goes to sleep: its deadline gets a timer, if it has one. */
 void lido__worker_arm_deadline(struct lido__worker *worker, lido_task *task);
