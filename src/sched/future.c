@@ -62,20 +62,22 @@ int lido_timer_poll(lido_timer *public, const lido_waker *waker)
 
 /* ---- Joining ----------------------------------------------------------------------------------- */
 
+static void set_joiner(lido_task *task, lido_waker waker)
+{
+    lido__store(&task->joiner.lido_private, waker.lido_private, LIDO__RELAXED);
+}
+
 int lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self)
 {
-    uint32_t word = lido__load(&task->state.word, LIDO__RELAXED);
-    if (word & (LIDO__JOINER | LIDO__THREAD))
-        return word & LIDO__DONE ? 0 : -EBUSY;
+    if (lido__task_is_joined(task))
+        return lido__state_done(&task->state) ? 0 : -EBUSY;
     if (task->worker == worker) {
-        /* It ends on this thread: nothing is atomic, and the waker can be borrowed. */
-        if (task->flags & LIDO__TASK_JOINED)
-            return -EBUSY;
-        task->joiner = lido__waker_borrow(self);
+        /* It ends on this thread: no read-modify-write, and the waker can be borrowed. */
+        set_joiner(task, lido__waker_borrow(self));
         task->flags |= LIDO__TASK_JOINED;
         return 0;
     }
-    task->joiner = lido__waker_own(self);
+    set_joiner(task, lido__waker_own(self));
     if (!lido__state_await(&task->state, LIDO__JOINER))
         lido__task_unref(self); /* done already */
     return 0;
@@ -85,11 +87,13 @@ bool lido__join_forgo(struct lido__worker *worker, lido_task *task)
 {
     if (task->worker == worker) {
         task->flags &= ~LIDO__TASK_JOINED;
+        set_joiner(task, (lido_waker){0});
         return !lido__state_done(&task->state);
     }
     lido_waker waker = task->joiner;
     if (!lido__state_forgo(&task->state))
         return false;
+    set_joiner(task, (lido_waker){0});
     lido__task_unref(lido__waker_task(waker));
     return true;
 }

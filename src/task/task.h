@@ -48,8 +48,9 @@ struct lido_task {
         struct lido__extra *extra; /* a fiber: room for it; others: valid with EXTRA */
         void *arg;                 /* a fiber that has not started */
     };
-    lido_waker
-        joiner; /* with JOINED; or written before JOINER is set in state, read after DONE is */
+    /* Of whoever joins, or 0. With JOINED; or written before JOINER is set in state, read after DONE
+       is. Atomic, so that others can see that there is one. */
+    lido_waker joiner;
     int result; /* valid when DONE */
     uint32_t reserved;
     struct lido__link mail; /* in the inbox */
@@ -72,9 +73,20 @@ static inline lido_task *lido__task_new(uint32_t refs, uint32_t flags, const cha
     lido__state_init(&task->state, refs);
     task->flags = flags;
     task->deadline = UINT64_MAX;
+    task->joiner.lido_private = 0;
     task->name = name;
     task->where = where;
     return task;
+}
+
+/*
+ * Whether a task or a thread waits for the end of this one. A handle is used by one at a time, so this
+ * need not be one step with what follows from it: it tells a second user of the mistake.
+ */
+static inline bool lido__task_is_joined(const lido_task *task)
+{
+    return lido__load(&task->joiner.lido_private, LIDO__RELAXED) ||
+           lido__load(&task->state.word, LIDO__RELAXED) & LIDO__THREAD;
 }
 
 /* Gives the memory back: only after a state transition has said that this was the last reference. */
