@@ -306,14 +306,15 @@ static uintptr_t side_of(struct subject *subject)
 
 static bool waits(void *subject)
 {
-    return lido__side_op(side_of(subject)) != NULL;
+    uintptr_t side = side_of(subject);
+    return lido__side_op(side) && side == (uintptr_t)lido__side_op(side);
 }
 
 /* Its event has come, its task has not run since. */
 static bool has_its_event(void *subject)
 {
     uintptr_t side = side_of(subject);
-    return lido__side_op(side) && side & LIDO__SIDE_WHAT;
+    return lido__side_op(side) && side & LIDO__SIDE_WHAT && !(side & LIDO__SIDE_TRYING);
 }
 
 /* One attempt with each kind. */

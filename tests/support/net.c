@@ -81,14 +81,21 @@ static bool is_waited_on(const struct lido__handle *handle, unsigned side)
     return lido__side_op(word) && !(word & LIDO__SIDE_TRYING);
 }
 
+/* Armed: not while the task still tries, for then it may not be registered yet. */
+static bool waits(const struct lido__handle *handle, unsigned side)
+{
+    uintptr_t word = lido__load(&handle->side[side], LIDO__ACQUIRE);
+    return lido__side_op(word) && word == (uintptr_t)lido__side_op(word);
+}
+
 static bool reader_waits(void *handle)
 {
-    return is_waited_on(handle, 0);
+    return waits(handle, 0);
 }
 
 static bool writer_waits(void *handle)
 {
-    return is_waited_on(handle, 1);
+    return waits(handle, 1);
 }
 
 void net_await_reader(const lido_stream *stream)
