@@ -74,13 +74,6 @@ void net_close_pair(lido_stream *pair[2])
     lido_close(pair[1]);
 }
 
-/* An op is there, and its task does not try it just now. */
-static bool is_waited_on(const struct lido__handle *handle, unsigned side)
-{
-    uintptr_t word = lido__load(&handle->side[side], LIDO__RELAXED);
-    return lido__side_op(word) && !(word & LIDO__SIDE_TRYING);
-}
-
 /* Armed: not while the task still tries, for then it may not be registered yet. */
 static bool waits(const struct lido__handle *handle, unsigned side)
 {
