@@ -1,11 +1,13 @@
 /*
- * A closed-loop load on an echo server, and what a request costs the server in CPU time.
+ * A closed-loop load on echo servers, and what a request costs each of them in CPU time.
  *
- * Prints one line: requests R rate R/S cpu_ns N busy B errors E
+ * Several servers are put under load in turn, a slice of some milliseconds each, so that whatever else the
+ * machine does is spread evenly over them. A slice ends when all that was sent has been answered.
+ *
+ * Prints a line for each server: requests R rate R/S cpu_ns N busy B errors E
  *     cpu_ns  CPU time of the server process, user and system, per request; "-" without --pid
  *     busy    CPU time of the server by time passed: how much of a cpu it used
- * Only what lies between the end of the warm-up and the end of the run is counted. Exit status 1 if
- * there was an error: a connection that broke, an answer that is not what was sent.
+ * Exit status 1 if there was an error: a connection that broke, an answer that is not what was sent.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,130 +16,168 @@
 #include "support/client.h"
 #include "support/tools.h"
 
-struct options {
-    struct bench_address server;
+#define TARGETS 8
+
+/* One server, and the options that stood before its address. */
+struct target {
+    struct bench_address address;
+    pid_t pid; /* 0: not told */
     unsigned connections;
     unsigned active; /* 0: all */
     size_t size;
-    double seconds;
-    uint64_t requests; /* 0: as many as there are in `seconds` */
-    double warmup;
-    pid_t pid; /* 0: not told */
-};
-
-struct moment {
+    struct bench_client client;
+    /* So far: */
+    uint64_t requests;
     uint64_t time;
     uint64_t cpu;
-    uint64_t answered;
 };
 
-static void usage(void) __attribute__((noreturn));
-static void usage(void)
+struct run {
+    struct target targets[TARGETS];
+    unsigned count;
+    uint64_t requests; /* 0: as many as there are in `time` */
+    uint64_t time;     /* ns, for each server */
+    uint64_t slice;
+    uint64_t warmup;
+};
+
+static const char usage[] =
+    "usage: load [--seconds S | --requests N] [--slice S] [--warmup S] SERVER...\n"
+    "where SERVER is [--connections N] [--active N] [--size BYTES] [--pid PID] ADDRESS";
+
+static uint64_t ns_of(const char *name, const char *value)
 {
-    errno = 0;
-    bench_die(
-        "usage: load [--connections N] [--active N] [--size BYTES] [--seconds S | --requests N]\n"
-        "            [--warmup S] [--pid PID] ADDRESS");
+    return (uint64_t)(bench_seconds_of(name, value) * 1e9);
 }
 
-static void parse_option(struct options *options, const char *name, const char *value)
+static void parse_option(struct run *run, struct target *next, const char *name, const char *value)
 {
     if (strcmp(name, "--connections") == 0)
-        options->connections = (unsigned)bench_number_of(name, value, 1);
+        next->connections = (unsigned)bench_number_of(name, value, 1);
     else if (strcmp(name, "--active") == 0)
-        options->active = (unsigned)bench_number_of(name, value, 1);
+        next->active = (unsigned)bench_number_of(name, value, 1);
     else if (strcmp(name, "--size") == 0)
-        options->size = bench_number_of(name, value, 1);
-    else if (strcmp(name, "--seconds") == 0)
-        options->seconds = bench_seconds_of(name, value);
-    else if (strcmp(name, "--requests") == 0)
-        options->requests = bench_number_of(name, value, 1);
-    else if (strcmp(name, "--warmup") == 0)
-        options->warmup = bench_seconds_of(name, value);
+        next->size = bench_number_of(name, value, 1);
     else if (strcmp(name, "--pid") == 0)
-        options->pid = (pid_t)bench_number_of(name, value, 1);
+        next->pid = (pid_t)bench_number_of(name, value, 1);
+    else if (strcmp(name, "--seconds") == 0)
+        run->time = ns_of(name, value);
+    else if (strcmp(name, "--requests") == 0)
+        run->requests = bench_number_of(name, value, 1);
+    else if (strcmp(name, "--slice") == 0)
+        run->slice = ns_of(name, value);
+    else if (strcmp(name, "--warmup") == 0)
+        run->warmup = ns_of(name, value);
     else
-        usage();
+        bench_die("%s", usage);
 }
 
-static struct options parse(int argc, char **argv)
+static void parse(struct run *run, int argc, char **argv)
 {
-    struct options options = {.connections = 1, .size = 64, .seconds = 1, .warmup = -1};
-    int i = 1;
-    for (; i < argc && argv[i][0] == '-'; i += 2)
-        parse_option(&options, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
-    if (i != argc - 1)
-        usage();
-    options.server = bench_address_of(argv[i]);
-    if (options.active == 0 || options.active > options.connections)
-        options.active = options.connections;
-    if (options.warmup < 0)
-        options.warmup = options.requests ? 0 : 0.2;
-    return options;
+    struct target next = {.connections = 1, .size = 64};
+    *run = (struct run){.time = 1000000000, .slice = 50000000, .warmup = 100000000};
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-') {
+            const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+            parse_option(run, &next, argv[i++], value);
+            continue;
+        }
+        if (run->count == TARGETS)
+            bench_die("more than %d servers", TARGETS);
+        next.address = bench_address_of(argv[i]);
+        run->targets[run->count++] = next;
+        next.pid = 0;
+        next.active = 0;
+    }
+    if (run->count == 0)
+        bench_die("%s", usage);
 }
 
-static struct moment moment_of(const struct bench_client *client, pid_t pid)
+static void connect_to(struct target *target)
 {
-    return (struct moment){
-        .time = bench_now(), .cpu = pid ? bench_process_cpu(pid) : 0, .answered = client->answered};
+    if (target->active == 0 || target->active > target->connections)
+        target->active = target->connections;
+    bench_client_init(&target->client, &target->address, target->size);
+    bench_client_connect(&target->client, target->connections);
 }
 
-static void run_for(struct bench_client *client, double seconds)
+/* Puts a server under load: for `time` ns, or if that is 0 for a number of requests. */
+static void load(struct target *target, uint64_t time, uint64_t requests)
 {
-    uint64_t end = bench_now() + (uint64_t)(seconds * 1e9);
-    while (client->in_flight > 0 && bench_now() < end)
+    struct bench_client *client = &target->client;
+    uint64_t answered = client->answered;
+    uint64_t cpu = target->pid ? bench_process_cpu(target->pid) : 0;
+    uint64_t began = bench_now();
+
+    bench_client_start(client, target->active, time ? UINT64_MAX : requests);
+    while (client->in_flight > 0) {
         bench_client_turn(client);
+        if (time && bench_now() - began >= time)
+            client->may_send = 0;
+    }
+    target->time += bench_now() - began;
+    target->cpu += target->pid ? bench_process_cpu(target->pid) - cpu : 0;
+    target->requests += client->answered - answered;
 }
 
-static void run_out(struct bench_client *client)
+/* There and back again, so that none has the same neighbour before it each time. */
+static void load_in_turn(struct run *run, uint64_t time)
 {
-    while (client->in_flight > 0)
-        bench_client_turn(client);
+    bool back = false;
+    for (uint64_t done = 0; done < time; done += run->slice, back = !back)
+        for (unsigned i = 0; i < run->count; i++)
+            load(&run->targets[back ? run->count - 1 - i : i], run->slice, 0);
 }
 
-static void report(const struct options *options, const struct moment *from,
-                   const struct moment *to, uint64_t errors)
+static void load_counted(struct run *run)
 {
-    double requests = (double)(to->answered - from->answered);
-    double time = (double)(to->time - from->time);
-    double cpu = (double)(to->cpu - from->cpu);
-    printf("requests %.0f rate %.0f ", requests, requests / time * 1e9);
-    if (options->pid && requests > 0)
+    for (unsigned i = 0; i < run->count; i++) {
+        load(&run->targets[i], 0, run->requests);
+        /* So that each run of the server does all of its work. */
+        bench_client_finish(&run->targets[i].client);
+    }
+}
+
+static void forget_warmup(struct target *target)
+{
+    target->requests = 0;
+    target->time = 0;
+    target->cpu = 0;
+}
+
+static void report(const struct target *target)
+{
+    double requests = (double)target->requests;
+    double time = (double)target->time;
+    double cpu = (double)target->cpu;
+    printf("requests %.0f rate %.0f ", requests, time > 0 ? requests / time * 1e9 : 0);
+    if (target->pid && requests > 0)
         printf("cpu_ns %.1f busy %.2f ", cpu / requests, cpu / time);
     else
         printf("cpu_ns - busy - ");
-    printf("errors %llu\n", (unsigned long long)errors);
+    printf("errors %llu\n", (unsigned long long)target->client.errors);
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = parse(argc, argv);
-    struct bench_client client;
+    static struct run run;
+    uint64_t errors = 0;
+    parse(&run, argc, argv);
     bench_raise_fd_limit();
-    bench_client_init(&client, &options.server, options.size);
-    bench_client_connect(&client, options.connections);
-
-    /* A number of requests is meant for counting: then the warm-up must not add any. */
-    bool counted = options.requests > 0;
-    if (!counted || options.warmup > 0)
-        bench_client_start(&client, options.active, UINT64_MAX);
-    run_for(&client, options.warmup);
-    if (counted && options.warmup > 0) {
-        client.may_send = 0;
-        run_out(&client);
-    }
-
-    struct moment from = moment_of(&client, options.pid);
-    if (counted) {
-        bench_client_start(&client, options.active, options.requests);
-        run_out(&client);
+    for (unsigned i = 0; i < run.count; i++)
+        connect_to(&run.targets[i]);
+    if (run.requests) {
+        load_counted(&run);
     } else {
-        run_for(&client, options.seconds);
+        load_in_turn(&run, run.warmup);
+        for (unsigned i = 0; i < run.count; i++)
+            forget_warmup(&run.targets[i]);
+        load_in_turn(&run, run.time);
     }
-    struct moment to = moment_of(&client, options.pid);
-    if (counted)
-        bench_client_finish(&client); /* so that each run of the server does all of its work */
-    report(&options, &from, &to, client.errors);
-    bench_client_fini(&client);
-    return client.errors ? 1 : 0;
+    for (unsigned i = 0; i < run.count; i++) {
+        report(&run.targets[i]);
+        errors += run.targets[i].client.errors;
+        bench_client_fini(&run.targets[i].client);
+    }
+    return errors ? 1 : 0;
 }

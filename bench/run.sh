@@ -15,8 +15,8 @@
 #
 # Without JOB all of them. --quick: fewer and shorter runs, for a first impression only.
 #
-# What is compared runs alternately (A B A B), and each pair gives one ratio; the figure is the median of
-# those, with the extremes beside it. "control" rows compare the bare loop with itself: they tell how
+# What is compared runs at the same time and is put under load in turn (A B A B, 50 ms each). A round of
+# that gives one ratio; the figure is the median of the rounds, with the extremes beside it. "control" rows compare the bare loop with itself: they tell how
 # much a ratio means on this machine now. The results are also written to bench/results/ as JSON.
 # The exit status says whether it could be measured, not whether the goals were met.
 
@@ -27,8 +27,8 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 build=$here/../build/release
 jobs=
-pairs=15
-seconds=0.4
+rounds=7
+seconds=1
 repeat=9
 quick=false
 command="bench/run.sh $*"
@@ -45,35 +45,45 @@ die() {
 # --- servers ------------------------------------------------------------------------------------
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/lido-bench.XXXXXX")
-server_pid=
+server_pids=
+servers=
 clean_up() {
-    [ -z "$server_pid" ] || kill "$server_pid" 2>/dev/null || :
+    # shellcheck disable=SC2086 # a list
+    [ -z "$server_pids" ] || kill $server_pids 2>/dev/null || :
     rm -rf "$work"
 }
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# start_server COMMAND...: waits until it says where it listens; sets server_pid and server_address.
-# The command is a program and not a function, so that $! is its own process.
+# start_server COMMAND...: waits until it says where it listens; sets server_address, and adds to
+# server_pids and servers, which is what bench/load wants to be told. A program and not a function, so
+# that $! is its own process.
 start_server() {
     rm -f "$work/out"
     mkfifo "$work/out"
-    "$@" >"$work/out" 2>"$work/err" &
-    server_pid=$!
+    "$@" >"$work/out" 2>>"$work/err" &
+    server_pids="$server_pids $!"
+    servers="$servers --pid $!"
     exec 3<"$work/out"
     if ! read -r line <&3; then
         cat "$work/err" >&2
         die "did not start: $*"
     fi
+    cat <&3 >/dev/null & # until the server ends
+    exec 3<&-
     server_address=${line#listening on }
+    servers="$servers $server_address"
 }
 
-stop_server() {
-    kill "$server_pid"
-    wait "$server_pid" || die "the server failed: $(cat "$work/err")"
-    server_pid=
-    exec 3<&-
+# stop_servers: all of them.
+stop_servers() {
+    for pid in $server_pids; do
+        kill "$pid"
+        wait "$pid" || die "a server failed: $(cat "$work/err")"
+    done
+    server_pids=
+    servers=
 }
 
 # command_of KIND [WORKERS]: how to start a server; the names are used in the table.
@@ -85,21 +95,20 @@ command_of() {
     esac
 }
 
-# load ARGUMENTS...: puts a load on the server; sets cpu_ns.
+# load ARGUMENTS...: puts a load on servers.
 load() {
     # shellcheck disable=SC2086 # a command and its arguments
-    $on_load_cpu "$build/bench/load" --pid "$server_pid" "$@" "$server_address" >"$work/load" ||
-        die "the load failed on $server_address: $(cat "$work/load" "$work/err")"
-    cpu_ns=$(sed 's/.* cpu_ns \([^ ]*\) .*/\1/' "$work/load")
+    $on_load_cpu "$build/bench/load" "$@" >"$work/load" ||
+        die "the load failed: $(cat "$work/load" "$work/err")"
 }
 
-# cost KIND ARGUMENTS...: CPU time per request of a fresh server, which has the first cpu.
-cost() {
-    # shellcheck disable=SC2046,SC2086 # a command and its arguments
-    start_server $on_server_cpu $(command_of "$1")
+# measure FILE ARGUMENTS...: a load; the CPU time per request of each server becomes a line of the file.
+measure() {
+    costs=$1
     shift
     load --seconds "$seconds" "$@"
-    stop_server
+    sed 's/.* cpu_ns \([^ ]*\) .*/\1/' "$work/load" | tr '\n' ' ' >>"$costs"
+    echo >>"$costs"
 }
 
 # --- figures ------------------------------------------------------------------------------------
@@ -141,32 +150,39 @@ skip() {
 
 # --- jobs ---------------------------------------------------------------------------------------
 
-# echo_of CONNECTIONS: the servers between two runs of the bare loop, so that drift cancels out.
+# start KIND [WORKERS]
+start() {
+    # shellcheck disable=SC2046,SC2086 # a command and its arguments
+    start_server $on_server_cpu $(command_of "$@")
+}
+
+# A round starts the servers anew, because a process may be lucky with its memory.
+# echo_of CONNECTIONS
 echo_of() {
     : >"$work/costs"
-    pair=0
-    while [ "$pair" -lt "$pairs" ]; do
-        row=
+    round=0
+    while [ "$round" -lt "$rounds" ]; do
         for kind in bare lido future bare; do
-            cost "$kind" --connections "$1"
-            row="$row $cpu_ns"
+            start "$kind"
         done
-        say "$row" >>"$work/costs"
-        pair=$((pair + 1))
+        # shellcheck disable=SC2086 # arguments
+        measure "$work/costs" --connections "$1" $servers
+        stop_servers
+        round=$((round + 1))
     done
     # shellcheck disable=SC2046 # three numbers
     {
         figure "bare epoll, $1 connections" ns - $(stats '($1 + $4) / 2' "$work/costs")
         figure "lido fiber, $1 connections" ns - $(stats '$2' "$work/costs")
         figure "lido future, $1 connections" ns - $(stats '$3' "$work/costs")
-        figure "  lido fiber / bare" x 1.02 $(stats '2 * $2 / ($1 + $4)' "$work/costs")
-        figure "  lido future / bare" x 1.02 $(stats '2 * $3 / ($1 + $4)' "$work/costs")
-        figure "  control: bare / bare" x - $(stats '$4 / $1' "$work/costs")
+        figure "  lido fiber / bare, $1 connections" x 1.02 $(stats '2 * $2 / ($1 + $4)' "$work/costs")
+        figure "  lido future / bare, $1 connections" x 1.02 $(stats '2 * $3 / ($1 + $4)' "$work/costs")
+        figure "  control: bare / bare, $1 connections" x - $(stats '$4 / $1' "$work/costs")
     }
 }
 
 job_echo() {
-    heading "TCP echo, 64 bytes, 1 worker: CPU time of the server per request ($pairs pairs)"
+    heading "TCP echo, 64 bytes, 1 worker: CPU time of the server per request"
     for connections in 1 64 1000; do
         echo_of "$connections"
     done
@@ -175,25 +191,24 @@ job_echo() {
 # Not pinned: the load runs where there is room, as the workers do. On a machine with few cores there is
 # none, and what the workers then cost each other is not lido's: hence the bare loop beside it.
 job_growth() {
-    heading "Workers: CPU time of the server per request, 64 connections, not pinned ($pairs rounds)"
+    heading "Workers: CPU time of the server per request, 64 connections, not pinned"
+    pinned_load=$on_load_cpu
     on_load_cpu=
     : >"$work/costs"
     round=0
-    while [ "$round" -lt "$pairs" ]; do
-        row=
+    while [ "$round" -lt "$rounds" ]; do
         for kind in lido bare; do
             for workers in 1 2 4; do
                 # shellcheck disable=SC2046 # a command and its arguments
                 start_server $(command_of "$kind" "$workers")
-                load --seconds "$seconds" --connections 64
-                stop_server
-                row="$row $cpu_ns"
             done
         done
-        say "$row" >>"$work/costs"
+        # shellcheck disable=SC2086 # arguments
+        measure "$work/costs" --connections 64 $servers
+        stop_servers
         round=$((round + 1))
     done
-    on_load_cpu=$on_load_cpu_default
+    on_load_cpu=$pinned_load
     # shellcheck disable=SC2046 # three numbers
     {
         figure "lido fiber, 1 worker" ns - $(stats '$1' "$work/costs")
@@ -207,25 +222,28 @@ job_growth() {
 }
 
 job_crowd() {
-    heading "Idle connections: CPU time per request, 64 of $many active against 64 alone ($pairs pairs)"
-    : >"$work/costs"
-    pair=0
-    while [ "$pair" -lt "$pairs" ]; do
-        row=
+    heading "Idle connections: CPU time of the server per request, 64 of $many active against 64 alone"
+    : >"$work/lido"
+    : >"$work/bare"
+    round=0
+    while [ "$round" -lt "$rounds" ]; do
         for kind in lido bare; do
-            cost "$kind" --connections 64
-            row="$row $cpu_ns"
-            cost "$kind" --connections "$many" --active 64
-            row="$row $cpu_ns"
+            start "$kind"
+            alone=$servers
+            servers=
+            start "$kind"
+            # shellcheck disable=SC2086 # arguments
+            measure "$work/$kind" --connections 64 $alone \
+                --connections "$many" --active 64 $servers
+            stop_servers
         done
-        say "$row" >>"$work/costs"
-        pair=$((pair + 1))
+        round=$((round + 1))
     done
     # shellcheck disable=SC2046 # three numbers
     {
-        figure "lido fiber, 64 of $many" ns - $(stats '$2' "$work/costs")
-        figure "  64 of $many / 64 alone" x 1.05 $(stats '$2 / $1' "$work/costs")
-        figure "  control: the same of the bare loop" x - $(stats '$4 / $3' "$work/costs")
+        figure "lido fiber, 64 of $many" ns - $(stats '$2' "$work/lido")
+        figure "  64 of $many / 64 alone" x 1.05 $(stats '$2 / $1' "$work/lido")
+        figure "  control: the same of the bare loop" x - $(stats '$2 / $1' "$work/bare")
     }
 }
 
@@ -235,13 +253,13 @@ traced() {
     # shellcheck disable=SC2046,SC2016 # a command and its arguments; for the inner shell
     start_server strace -f -c -o "$work/strace" \
         sh -c 'echo $$ >"$0"; exec "$@"' "$work/pid" $(command_of "$1")
-    strace_pid=$server_pid
-    server_pid=$(cat "$work/pid")
-    load --connections 64 --requests "$2"
-    kill "$server_pid"
+    strace_pid=$server_pids
+    server_pids=$(cat "$work/pid")
+    load --connections 64 --requests "$2" "$server_address"
+    kill "$server_pids"
     wait "$strace_pid" || die "strace failed: $(cat "$work/err")"
-    server_pid=
-    exec 3<&-
+    server_pids=
+    servers=
     awk '$4 ~ /^[0-9]+$/ && $NF != "total" { print $NF, $4, NF == 6 ? $5 : 0 }' \
         "$work/strace" >"$3"
 }
@@ -296,8 +314,8 @@ count() {
     # shellcheck disable=SC2046 # a command and its arguments
     start_server valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file="$work/counts" \
         $(command_of "$1")
-    load --connections "$2" --requests "$3"
-    stop_server
+    load --connections "$2" --requests "$3" "$server_address"
+    stop_servers
     instructions=$(sed -n 's/^summary: //p' "$work/counts")
 }
 
@@ -319,11 +337,10 @@ job_instructions() {
 }
 
 idle_of() {
-    # shellcheck disable=SC2046,SC2086 # a command and its arguments
-    start_server $on_server_cpu $(command_of "$1")
-    "$build/bench/idle" "$server_pid" "$many" "$server_address" >"$work/idle" ||
+    start "$1"
+    "$build/bench/idle" "${server_pids# }" "$many" "$server_address" >"$work/idle" ||
         die "idle connections failed: $(cat "$work/idle" "$work/err")"
-    stop_server
+    stop_servers
     # shellcheck disable=SC2034 # the words between the numbers
     read -r w1 w2 w3 resident w4 tables <"$work/idle"
     figure "$1: resident memory" bytes "$2" "$resident"
@@ -402,7 +419,6 @@ look_around() {
         on_server_cpu="taskset -c 0"
         on_load_cpu="taskset -c 1"
     fi
-    on_load_cpu_default=$on_load_cpu
     # shellcheck disable=SC3045 # dash, bash and busybox have it
     limit=$(ulimit -Hn)
     many=10000
@@ -416,7 +432,7 @@ introduce() {
     for kind in bare lido future; do
         printf 'server    %-7s %s\n' "$kind" "$(command_of "$kind")"
     done
-    say "load      $build/bench/load --connections N --seconds $seconds ADDRESS"
+    say "load      $build/bench/load --seconds $seconds --connections N --pid PID ADDRESS ..., $rounds rounds"
     if $pinned; then
         say "cpus      server on 0, load on 1"
     else
@@ -469,8 +485,8 @@ while [ $# -gt 0 ]; do
     case $1 in
     --quick)
         quick=true
-        pairs=5
-        seconds=0.2
+        rounds=3
+        seconds=0.3
         repeat=5
         ;;
     --build)
