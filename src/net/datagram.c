@@ -78,16 +78,11 @@ int lido_datagram_from_fd(lido_datagram **socket, int fd)
         r = -EINVAL;
     if (r < 0)
         return r;
-    struct lido__handle *handle = lido__handle_new(fd, LIDO__HANDLE_SOCKET);
-    if (!handle)
-        return -ENOMEM;
-    r = lido__fd_set_nonblocking(fd);
-    if (r < 0) {
-        lido__handle_free(handle);
-        return r;
-    }
-    *socket = (lido_datagram *)handle;
-    return 0;
+    struct lido__handle *handle;
+    r = lido__net_take_over(&handle, fd, LIDO__HANDLE_SOCKET);
+    if (r == 0)
+        *socket = (lido_datagram *)handle;
+    return r;
 }
 
 int lido_datagram_fd(const lido_datagram *socket)

@@ -24,6 +24,20 @@ int lido__net_adopt(struct lido__handle **ret_handle, int fd, enum lido__handle_
     return 0;
 }
 
+int lido__net_take_over(struct lido__handle **ret_handle, int fd, enum lido__handle_kind kind)
+{
+    struct lido__handle *handle = lido__handle_new(fd, kind);
+    if (!handle)
+        return -ENOMEM;
+    int r = lido__fd_set_nonblocking(fd);
+    if (r < 0) {
+        lido__handle_free(handle);
+        return r;
+    }
+    *ret_handle = handle;
+    return 0;
+}
+
 void lido__net_close(struct lido__handle *handle, bool keep_fd)
 {
     struct lido__fifo taken;

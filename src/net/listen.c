@@ -77,21 +77,16 @@ static int check_listens(int fd)
 
 int lido_listener_from_fd(lido_listener **listener, int fd)
 {
+    struct lido__handle *handle;
     int r = lido__net_check();
     if (r == 0)
         r = check_listens(fd);
     if (r < 0)
         return r;
-    struct lido__handle *handle = lido__handle_new(fd, LIDO__HANDLE_LISTENER);
-    if (!handle)
-        return -ENOMEM;
-    r = lido__fd_set_nonblocking(fd);
-    if (r < 0) {
-        lido__handle_free(handle);
-        return r;
-    }
-    *listener = (lido_listener *)handle;
-    return 0;
+    r = lido__net_take_over(&handle, fd, LIDO__HANDLE_LISTENER);
+    if (r == 0)
+        *listener = (lido_listener *)handle;
+    return r;
 }
 
 int lido_listener_fd(const lido_listener *listener)

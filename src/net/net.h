@@ -38,6 +38,12 @@ int lido__net_check(void);
 int lido__net_adopt(struct lido__handle **ret_handle, int fd, enum lido__handle_kind kind);
 
 /*
+ * The same for a descriptor of the caller's, which is made non-blocking. On an error it is the
+ * caller's still, as it was.
+ */
+int lido__net_take_over(struct lido__handle **ret_handle, int fd, enum lido__handle_kind kind);
+
+/*
  * Closes: waits on both sides end with -ECANCELED; removes `owner` if it is a path. `keep_fd`: the
  * descriptor goes on, non-blocking, unregistered.
  */

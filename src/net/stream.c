@@ -1,4 +1,4 @@
-/* Byte streams: reading, writing, closing. What makes them is in tcp.c and unix.c. */
+/* Byte streams: reading, writing, closing. What makes them is in connect.c, listen.c and unix.c. */
 #include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -88,33 +88,37 @@ int lido_shutdown_stream(lido_stream *stream, lido_side side)
 
 /* ---- Making and closing ------------------------------------------------------------------------ */
 
-int lido_stream_from_fd(lido_stream **stream, int fd)
+/* The kind of handle that a descriptor can be a stream of. -EBADF; -EINVAL: of none. */
+static int kind_of(int fd)
 {
     struct stat status;
+    int type = 0;
+    socklen_t length = sizeof(type);
+    if (fstat(fd, &status) < 0)
+        return -EBADF;
+    if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode))
+        return LIDO__HANDLE_FILE;
+    if (!S_ISSOCK(status.st_mode))
+        return -EINVAL;
+    int r = lido__os_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
+    if (r < 0)
+        return r;
+    return type == SOCK_STREAM || type == SOCK_SEQPACKET ? LIDO__HANDLE_SOCKET : -EINVAL;
+}
+
+int lido_stream_from_fd(lido_stream **stream, int fd)
+{
+    struct lido__handle *handle;
     int r = lido__net_check();
     if (r < 0)
         return r;
-    if (fstat(fd, &status) < 0)
-        return -EBADF;
-    if (!S_ISSOCK(status.st_mode) && !S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
-        return -EINVAL;
-    int type = SOCK_STREAM;
-    socklen_t length = sizeof(type);
-    if (S_ISSOCK(status.st_mode))
-        r = lido__os_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
-    if (r == 0 && type != SOCK_STREAM && type != SOCK_SEQPACKET)
-        r = -EINVAL;
+    int kind = kind_of(fd);
+    if (kind < 0)
+        return kind;
+    r = lido__net_take_over(&handle, fd, (enum lido__handle_kind)kind);
     if (r == 0)
-        r = lido__fd_set_nonblocking(fd);
-    if (r < 0)
-        return r;
-    bool is_socket = S_ISSOCK(status.st_mode);
-    struct lido__handle *handle =
-        lido__handle_new(fd, is_socket ? LIDO__HANDLE_SOCKET : LIDO__HANDLE_FILE);
-    if (!handle)
-        return -ENOMEM;
-    *stream = (lido_stream *)handle;
-    return 0;
+        *stream = (lido_stream *)handle;
+    return r;
 }
 
 int lido_stream_into_fd(lido_stream *stream)
