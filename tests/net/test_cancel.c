@@ -53,7 +53,7 @@ static ssize_t read_perform(struct subject *subject)
 
 static ssize_t readv_perform(struct subject *subject)
 {
-    lido_slice slices[] = {{subject->buffer, 1}, {subject->buffer + 1, SIZE - 1}};
+    lido_slice slices[] = {{subject->buffer, 1}, {&subject->buffer[1], SIZE - 1}};
     return lido_readv(subject->pair[0], slices, 2);
 }
 
@@ -136,7 +136,7 @@ static ssize_t write_perform(struct subject *subject)
 
 static ssize_t writev_perform(struct subject *subject)
 {
-    lido_slice slices[] = {{TEXT, 1}, {TEXT + 1, SIZE - 1}};
+    lido_slice slices[] = {{TEXT, 1}, {&TEXT[1], SIZE - 1}};
     return lido_writev(subject->pair[0], slices, 2);
 }
 
