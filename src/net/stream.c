@@ -92,7 +92,7 @@ int lido_shutdown_stream(lido_stream *stream, lido_side side)
 static int kind_of(int fd)
 {
     struct stat status;
-    int type = 0;
+    int type = 0, listens = 0;
     socklen_t length = sizeof(type);
     if (fstat(fd, &status) < 0)
         return -EBADF;
@@ -101,8 +101,10 @@ static int kind_of(int fd)
     if (!S_ISSOCK(status.st_mode))
         return -EINVAL;
     int r = lido__os_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
-    if (r < 0)
-        return r;
+    if (r == 0)
+        r = lido__os_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
+    if (r < 0 || listens)
+        return r < 0 ? r : -EINVAL;
     return type == SOCK_STREAM || type == SOCK_SEQPACKET ? LIDO__HANDLE_SOCKET : -EINVAL;
 }
 

@@ -194,10 +194,12 @@ static void a_descriptor_is_given_back_unless_a_task_waits_on_it(void **state)
 static int adopt_listener(void *arg)
 {
     lido_listener *listener;
+    lido_stream *stream;
     int on = 0;
     (void)arg;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     check_int(listen(fd, 10), 0); /* on any port */
+    check_int(lido_stream_from_fd(&stream, fd), -EINVAL);
     check_int(lido_listener_from_fd(&listener, fd), 0);
     check_int(lido_listener_fd(listener), fd);
     check(is_nonblocking(fd));
