@@ -129,11 +129,13 @@ static bool settled(struct lido__op *op, ssize_t result)
 
 /*
  * A write, while nothing says that it would wait: if it goes through, the side is as it was and
- * no atomic is touched. If it does not, READY has to be cleared before the try that counts.
+ * no atomic is touched. If it does not, READY has to be cleared before the try that counts; so this
+ * is not for a connect, which mostly does not.
  */
 static bool write_through(struct lido__reactor *reactor, struct lido__op *op, uintptr_t word)
 {
-    if (lido__op_side(op) != 1 || (word != LIDO__SIDE_READY && word != LIDO__SIDE_HUNG))
+    if (lido__op_side(op) != 1 || op->kind == LIDO__OP_CONNECT ||
+        (word != LIDO__SIDE_READY && word != LIDO__SIDE_HUNG))
         return false;
     ssize_t result = try_op(reactor, op);
     return result != -EAGAIN && settled(op, result);
