@@ -29,7 +29,6 @@ struct lido__pool {
     lido__shared uint64_t busy;    /* the flags above, and tokens */
     lido__shared uint32_t round;   /* the next worker of the round-robin */
     lido__shared uint32_t stopped; /* a futex: 1 when the workers have been told to stop */
-    lido__shared uint32_t paused;  /* acceptors that wait for a free descriptor */
 
     /* Written before the first worker starts. */
     unsigned count;
