@@ -233,6 +233,16 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* Signals are for the workers, of which one waits for them: this thread only sleeps from here on. */
+static void leave_signals_to_workers(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
 /* The rungs of a shutdown. What ends within a moment ends without words. */
 static void stop(lido_runtime *runtime)
 {
@@ -276,6 +286,7 @@ int server_main(const struct server *server, int argc, char **argv)
         fail("cannot start", "", r);
         return 1;
     }
+    leave_signals_to_workers();
     r = lido_block_on(runtime, root, NULL);
     stop(runtime);
     if (r == 0)
