@@ -14,7 +14,9 @@
  *
  * What it does not: interleavings are sequentially consistent. What a weaker memory model adds is
  * covered by building these tests with ThreadSanitizer, which then checks in each interleaving that
- * the acquires and releases are there (sanitizers.h), and by the stress tests on real threads.
+ * the acquires and releases are there (sanitizers.h), and by the stress tests on real threads. Neither
+ * build sees two threads that each write one atomic and then read the other's, and both miss the
+ * write: where that matters, the code needs seq_cst and an argument.
  * Plain accesses are not points: an access that comes *after* an atomic operation is done together
  * with it. Where a delay between the two would matter, put model_touch before the access.
  *
@@ -31,7 +33,9 @@
  *         .name = "two pushers",
  *         .setup = set_up,
  *         .check = nothing_lost,
- *         .threads = {{"owner", own}, {"pusher", push, &first}, {"pusher", push, &second}},
+ *         .threads = {{"owner", own, NULL},
+ *                     {"pusher 1", push, &first},
+ *                     {"pusher 2", push, &second}},
  *     };
  *     assert_in_range(model_holds(&scenario), 1000, SIZE_MAX);
  *
