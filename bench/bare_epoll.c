@@ -2,7 +2,8 @@
  * The peer that lido is measured against: the TCP echo server that one would write by hand, with
  * nothing in it that the job does not ask for. Edge-triggered epoll, for each message one read and one
  * write and its share of an epoll_wait. One thread; with --workers N as many as that, which share
- * nothing: the first accepts and deals the connections in turn.
+ * nothing: the first accepts and deals the connections in turn. With --idle-threads N further threads
+ * that do nothing: the kernel counts references to descriptors only in a process of several threads.
  *
  * What must stay as it is in examples/echo, so that only lido is compared: the size of the read
  * buffer, the number of events per wait, the backlog, no TCP_NODELAY.
@@ -42,6 +43,7 @@ struct worker {
 
 static struct worker *workers;
 static unsigned worker_count = 1;
+static unsigned idle_count;
 static int listener;
 static struct rest **rests; /* by descriptor */
 
@@ -167,14 +169,27 @@ static void on_sigterm(int signal)
     _exit(0);
 }
 
-static void start_others(void)
+static void *idle(void *arg)
+{
+    for (;;)
+        pause();
+    return arg;
+}
+
+static void start_thread(void *(*body)(void *), void *arg)
 {
     pthread_t thread;
-    for (unsigned i = 1; i < worker_count; i++) {
-        errno = pthread_create(&thread, NULL, serve, &workers[i]);
-        if (errno)
-            bench_die("a thread");
-    }
+    errno = pthread_create(&thread, NULL, body, arg);
+    if (errno)
+        bench_die("a thread");
+}
+
+static void start_others(void)
+{
+    for (unsigned i = 1; i < worker_count; i++)
+        start_thread(serve, &workers[i]);
+    for (unsigned i = 0; i < idle_count; i++)
+        start_thread(idle, NULL);
 }
 
 static const char *parse(int argc, char **argv)
@@ -186,11 +201,13 @@ static const char *parse(int argc, char **argv)
             address = argv[i + 1];
         else if (strcmp(argv[i], "--workers") == 0)
             worker_count = (unsigned)bench_number_of(argv[i], argv[i + 1], 1);
+        else if (strcmp(argv[i], "--idle-threads") == 0)
+            idle_count = (unsigned)bench_number_of(argv[i], argv[i + 1], 0);
         else
             break;
     if (i == argc)
         return address;
-    fprintf(stderr, "usage: bare_epoll [--listen ADDR] [--workers N]\n");
+    fprintf(stderr, "usage: bare_epoll [--listen ADDR] [--workers N] [--idle-threads N]\n");
     exit(2);
 }
 

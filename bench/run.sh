@@ -90,6 +90,7 @@ stop_servers() {
 command_of() {
     case $1 in
     bare) say "$build/bench/bare_epoll --listen 127.0.0.1:0 --workers ${2:-1}" ;;
+    bare2) say "$build/bench/bare_epoll --listen 127.0.0.1:0 --idle-threads 1" ;;
     lido) say "$build/examples/echo --listen 127.0.0.1:0 --workers ${2:-1} --quiet" ;;
     future) say "$build/examples/echo_future --listen 127.0.0.1:0 --workers ${2:-1} --quiet" ;;
     esac
@@ -156,13 +157,16 @@ start() {
     start_server $on_server_cpu $(command_of "$@")
 }
 
+# The kernel counts the users of a descriptor, in each system call, once a process has a second thread:
+# the bare loop with an idle thread tells what that costs by itself.
+#
 # A round starts the servers anew, because a process may be lucky with its memory.
 # echo_of CONNECTIONS
 echo_of() {
     : >"$work/costs"
     round=0
     while [ "$round" -lt "$rounds" ]; do
-        for kind in bare lido future bare; do
+        for kind in bare lido future bare2 bare; do
             start "$kind"
         done
         # shellcheck disable=SC2086 # arguments
@@ -172,12 +176,14 @@ echo_of() {
     done
     # shellcheck disable=SC2046 # three numbers
     {
-        figure "bare epoll, $1 connections" ns - $(stats '($1 + $4) / 2' "$work/costs")
+        figure "bare epoll, $1 connections" ns - $(stats '($1 + $5) / 2' "$work/costs")
         figure "lido fiber, $1 connections" ns - $(stats '$2' "$work/costs")
         figure "lido future, $1 connections" ns - $(stats '$3' "$work/costs")
-        figure "  lido fiber / bare, $1 connections" x 1.02 $(stats '2 * $2 / ($1 + $4)' "$work/costs")
-        figure "  lido future / bare, $1 connections" x 1.02 $(stats '2 * $3 / ($1 + $4)' "$work/costs")
-        figure "  control: bare / bare, $1 connections" x - $(stats '$4 / $1' "$work/costs")
+        figure "  lido fiber / bare, $1 connections" x 1.02 $(stats '2 * $2 / ($1 + $5)' "$work/costs")
+        figure "  lido future / bare, $1 connections" x 1.02 $(stats '2 * $3 / ($1 + $5)' "$work/costs")
+        figure "  control: bare / bare, $1 connections" x - $(stats '$5 / $1' "$work/costs")
+        figure "  control: bare + idle thread / bare, $1" x - \
+            $(stats '2 * $4 / ($1 + $5)' "$work/costs")
     }
 }
 
@@ -429,7 +435,7 @@ introduce() {
     say "machine   $cpu_model, $cores cores, $kernel, load $busy"
     say "compiler  $compiler, $flags"
     say "commit    $commit"
-    for kind in bare lido future; do
+    for kind in bare bare2 lido future; do
         printf 'server    %-7s %s\n' "$kind" "$(command_of "$kind")"
     done
     say "load      $build/bench/load --seconds $seconds --connections N --pid PID ADDRESS ..., $rounds rounds"
