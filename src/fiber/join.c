@@ -46,29 +46,39 @@ static int fiber_join(struct lido__worker *worker, lido_task *task, int *result)
     return collect(task, result);
 }
 
+/* Whether the caller must not wait for `task`: it is that task, or not a fiber. */
+static bool would_deadlock(const struct lido__worker *worker, const lido_task *task)
+{
+    const lido_task *self = worker->current;
+    return !self || self == task || !(self->flags & LIDO__TASK_FIBER);
+}
+
 int lido_join(lido_task *task, int *result)
 {
     struct lido__worker *worker = lido__worker_current();
     if (!worker)
         return thread_join(task, result);
-    if (!worker->current || worker->current == task || !(worker->current->flags & LIDO__TASK_FIBER))
+    if (would_deadlock(worker, task))
         return -EDEADLK;
     return fiber_join(worker, task, result);
 }
 
 int lido_stop(lido_task *task, int *result)
 {
-    lido_task *self = lido_self();
+    struct lido__worker *worker = lido__worker_current();
     if (!task)
         return 0;
-    if (self == task)
+    if (worker && would_deadlock(worker, task))
         return -EDEADLK;
+    if (lido__task_is_joined(task) && !lido__state_done(&task->state))
+        return -EBUSY;
     lido_cancel(task);
-    if (!self)
-        return lido_join(task, result);
+    if (!worker)
+        return thread_join(task, result);
+    lido_task *self = worker->current;
     uint32_t before = self->flags & LIDO__TASK_STOPPING;
     self->flags |= LIDO__TASK_STOPPING;
-    int r = lido_join(task, result);
+    int r = fiber_join(worker, task, result);
     if (!before)
         self->flags &= ~LIDO__TASK_STOPPING;
     return r;

@@ -124,6 +124,8 @@ int lido_join_poll(lido_task *task, int *result, const lido_waker *waker)
     struct lido__worker *worker = lido__worker_current();
     if (!worker || worker != self->worker)
         return -ENXIO;
+    if (task == self)
+        return -EDEADLK;
     if (!lido__state_done(&task->state)) {
         int r = join_step(worker, task, self);
         if (!lido__state_done(&task->state))

@@ -1,0 +1,337 @@
+/* Scopes after whose time every wait fails with -ETIMEDOUT. */
+#include <errno.h>
+
+#include "sched/wake.h"
+#include "support/oneshot.h"
+#include "support/runtime.h"
+
+#define MS UINT64_C(1000000)
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int sleep_long(void *arg)
+{
+    (void)arg;
+    return lido_sleep(3600000);
+}
+
+static int receive(void *arg)
+{
+    return oneshot_receive(arg);
+}
+
+/* ---- One scope ------------------------------------------------------------------------------------ */
+
+static int sleep_in_time(void *arg)
+{
+    uint64_t begin = lido_now();
+    (void)arg;
+    {
+        lido_within(5);
+        check_int(lido_sleep(1), 0);
+        check_int(lido_sleep(3600000), -ETIMEDOUT);
+        check(lido_now() >= begin + 5 * MS);
+        check_int(lido_sleep(3600000), -ETIMEDOUT); /* and each after that */
+        check_int(lido_yield(), -ETIMEDOUT);
+        check(!lido_is_cancelled());
+    }
+    check_int(lido_sleep(1), 0);
+    return lido_yield();
+}
+
+static void a_wait_fails_when_the_time_has_passed_and_not_before(void **state)
+{
+    (void)state;
+    run(sleep_in_time);
+}
+
+static int expire_at_once(void *arg)
+{
+    static const int64_t times[] = {0, -1, INT64_MIN};
+    (void)arg;
+    lido_task *task = start(nothing, NULL);
+    for (size_t i = 0; i < COUNT(times); i++) {
+        lido_within(times[i]);
+        check_int(lido_yield(), -ETIMEDOUT);
+        check_int(lido_sleep(1), -ETIMEDOUT);
+        check_int(lido_sleep(0), -ETIMEDOUT);
+        check_int(lido_join(task, NULL), -ETIMEDOUT);
+    }
+    return finish(task);
+}
+
+static void no_time_expires_at_once(void **state)
+{
+    (void)state;
+    run(expire_at_once);
+}
+
+static int never_expire(void *arg)
+{
+    static const int64_t times[] = {INT64_MAX, INT64_MAX / 1000000 + 1,
+                                    (int64_t)(UINT64_MAX / 1000000)};
+    (void)arg;
+    for (size_t i = 0; i < COUNT(times); i++) {
+        lido_within(times[i]);
+        check_int(lido_sleep(1), 0);
+        check_int(lido_yield(), 0);
+        lido_within(1);
+        check_int(lido_sleep(3600000), -ETIMEDOUT);
+    }
+    return 0;
+}
+
+static void a_huge_time_does_not_overflow(void **state)
+{
+    (void)state;
+    run(never_expire);
+}
+
+/* The wait itself is what must look at the clock: nobody else has. */
+static int compute_too_long(void *arg)
+{
+    (void)arg;
+    lido_within(2);
+    uint64_t until = lido_now() + 4 * MS;
+    while (lido_now() < until)
+        ;
+    check_int(lido_sleep(3600000), -ETIMEDOUT);
+    return 0;
+}
+
+static void a_wait_after_a_long_computation_fails(void **state)
+{
+    (void)state;
+    run(compute_too_long);
+}
+
+static void outside_of_tasks_a_scope_does_nothing(void **state)
+{
+    (void)state;
+    lido_within(0);
+    check_int(lido_sleep(1), -ENXIO);
+}
+
+/* ---- Nesting --------------------------------------------------------------------------------------- */
+
+static int wait_within(int64_t ms)
+{
+    lido_within(ms);
+    return lido_sleep(3600000);
+}
+
+static int nest(void *arg)
+{
+    uint64_t begin = lido_now();
+    (void)arg;
+    lido_within(20);
+    check_int(wait_within(2), -ETIMEDOUT); /* the inner is earlier */
+    check(lido_now() < begin + 20 * MS || UNDER_TSAN);
+    check_int(lido_sleep(1), 0);                 /* and has been left */
+    check_int(wait_within(3600000), -ETIMEDOUT); /* the outer is earlier */
+    check(lido_now() >= begin + 20 * MS);
+    check_int(wait_within(3600000), -ETIMEDOUT);
+    return 0;
+}
+
+static void the_earlier_of_nested_scopes_wins(void **state)
+{
+    (void)state;
+    run(nest);
+}
+
+/* The timer of the first scope goes off in the second, whose time has not come. */
+static int a_scope_after_a_scope(void *arg)
+{
+    (void)arg;
+    {
+        lido_within(3);
+        check_int(lido_sleep(1), 0);
+    }
+    {
+        lido_within(3600000);
+        check_int(lido_sleep(8), 0);
+        check_int(wait_within(2), -ETIMEDOUT);
+    }
+    return lido_sleep(5);
+}
+
+static void an_older_scope_does_not_end_a_newer_one(void **state)
+{
+    (void)state;
+    run(a_scope_after_a_scope);
+}
+
+/* ---- Inheritance ------------------------------------------------------------------------------------ */
+
+static int inherit(void *arg)
+{
+    (void)arg;
+    for (unsigned worker = 0; worker < 2; worker++) {
+        lido_task *child;
+        uint64_t begin = lido_now();
+        {
+            lido_within(5);
+            child = start_on(worker, sleep_long, NULL);
+        }
+        /* Also after the parent has left the scope. */
+        check_int(finish(child), -ETIMEDOUT);
+        check(lido_now() >= begin + 5 * MS);
+    }
+    return 0;
+}
+
+static void a_fiber_inherits_the_deadline(void **state)
+{
+    (void)state;
+    run_on(2, inherit, NULL);
+}
+
+/* Each child is stopped by its parent, whose join has failed at the same time. */
+static int descend(void *arg)
+{
+    int depth = *(int *)arg - 1, result;
+    if (depth == 0)
+        return lido_sleep(3600000);
+    lido_task *task = start_on((unsigned)depth % 2, descend, &depth);
+    if (lido_join(task, &result) < 0)
+        check_int(lido_stop(task, &result), 0);
+    check(result == -ETIMEDOUT || result == -ECANCELED);
+    return result;
+}
+
+static int inherit_deeply(void *arg)
+{
+    int depth = 10;
+    lido_task *task;
+    uint64_t begin = lido_now();
+    (void)arg;
+    {
+        lido_within(5);
+        task = start(descend, &depth);
+    }
+    finish(task);
+    check(lido_now() >= begin + 5 * MS);
+    return 0;
+}
+
+static void grandchildren_inherit_the_deadline(void **state)
+{
+    (void)state;
+    run_on(2, inherit_deeply, NULL);
+}
+
+struct nap {
+    lido_future future;
+    lido_timer timer;
+    bool started;
+};
+
+static int nap_poll(lido_future *future, const lido_waker *waker)
+{
+    struct nap *nap = (struct nap *)future;
+    if (!nap->started)
+        lido_timer_start(&nap->timer, 3600000);
+    nap->started = true;
+    return lido_timer_poll(&nap->timer, waker);
+}
+
+static int inherit_as_future(void *arg)
+{
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    (void)arg;
+    options.placement = LIDO_PLACE_WORKER;
+    for (options.worker = 0; options.worker < 2; options.worker++) {
+        struct nap nap = {.future = {nap_poll}};
+        lido_task *task;
+        uint64_t begin = lido_now();
+        {
+            lido_within(5);
+            check_int(lido_spawn_future_with(&task, &nap.future, &options), 0);
+        }
+        check_int(finish(task), -ETIMEDOUT);
+        check(lido_now() >= begin + 5 * MS);
+    }
+    return 0;
+}
+
+static void a_future_inherits_the_deadline(void **state)
+{
+    (void)state;
+    run_on(2, inherit_as_future, NULL);
+}
+
+static int inherit_expired(void *arg)
+{
+    struct nap nap = {.future = {nap_poll}};
+    lido_task *fiber, *future;
+    (void)arg;
+    {
+        lido_within(0);
+        fiber = start(sleep_long, NULL);
+        check_int(lido_spawn_future(&future, &nap.future), 0);
+    }
+    check_int(finish(fiber), -ETIMEDOUT);
+    check_int(finish(future), -ETIMEDOUT);
+    return 0;
+}
+
+static void an_expired_deadline_is_inherited_too(void **state)
+{
+    (void)state;
+    run(inherit_expired);
+}
+
+/* ---- Cost ------------------------------------------------------------------------------------------- */
+
+/* Each scope ends before its time, as scopes around requests do. */
+static int wait_in_many_scopes(void *arg)
+{
+    struct oneshot oneshots[1000];
+    unsigned armed = 0;
+    uint64_t expires = 0;
+    (void)arg;
+    for (size_t i = 0; i < COUNT(oneshots); i++) {
+        lido_within(60000);
+        oneshot_init(&oneshots[i]);
+        lido_task *task = start(receive, &oneshots[i]);
+        check_int(lido_yield(), 0);
+        oneshot_send(&oneshots[i], 0);
+        check_int(finish(task), 0);
+        const struct lido__timer *timer = &lido_self()->extra->deadline.timer;
+        check(lido__timer_armed(timer));
+        armed += timer->expires != expires;
+        expires = timer->expires;
+    }
+    check_int(armed, 1);
+    return 0;
+}
+
+static void many_scopes_in_a_row_arm_one_timer(void **state)
+{
+    (void)state;
+    run(wait_in_many_scopes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_wait_fails_when_the_time_has_passed_and_not_before),
+        cmocka_unit_test(no_time_expires_at_once),
+        cmocka_unit_test(a_huge_time_does_not_overflow),
+        cmocka_unit_test(a_wait_after_a_long_computation_fails),
+        cmocka_unit_test(outside_of_tasks_a_scope_does_nothing),
+        cmocka_unit_test(the_earlier_of_nested_scopes_wins),
+        cmocka_unit_test(an_older_scope_does_not_end_a_newer_one),
+        cmocka_unit_test(a_fiber_inherits_the_deadline),
+        cmocka_unit_test(grandchildren_inherit_the_deadline),
+        cmocka_unit_test(a_future_inherits_the_deadline),
+        cmocka_unit_test(an_expired_deadline_is_inherited_too),
+        cmocka_unit_test(many_scopes_in_a_row_arm_one_timer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
