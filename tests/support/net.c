@@ -1,6 +1,7 @@
 #include "support/net.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "net/net.h"
 #include "net/socket.h"
@@ -44,7 +45,11 @@ lido_stream *net_connect(const lido_listener *listener)
 {
     lido_address address = net_address(listener);
     lido_stream *stream;
-    check_int(lido_connect(&stream, &address), 0);
+    size_t length;
+    const struct sockaddr *to = lido_address_sockaddr(&address, &length);
+    int fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check_int(connect(fd, to, (socklen_t)length), 0);
+    check_int(lido_stream_from_fd(&stream, fd), 0);
     return stream;
 }
 

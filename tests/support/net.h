@@ -14,7 +14,8 @@ int net_dead_port(lido_address *address);
 lido_listener *net_listen(void);
 lido_address net_address(const lido_listener *listener);
 
-/* A connection to the listener, made but not accepted; and the accepted end. */
+/* A connection to the listener, made but not accepted (without letting another task run, and registered
+   nowhere yet); and the accepted end. */
 lido_stream *net_connect(const lido_listener *listener);
 lido_stream *net_accept(lido_listener *listener);
 
