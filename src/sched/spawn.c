@@ -20,7 +20,7 @@ static int spawn_local(struct lido__worker *worker, lido_task *task)
 static int spawn_remote(struct lido__worker *worker, lido_task *task, uint32_t refs,
                         lido_placement placement)
 {
-    if (placement == LIDO_PLACE_DEFAULT)
+    if (placement == LIDO_PLACE_DEFAULT || placement == LIDO_PLACE_LOCAL)
         placement = worker->pool->placement;
     int r = lido__pool_enter(worker->pool);
     if (r < 0)
@@ -75,7 +75,8 @@ static int launch(const struct lido__spawn *spawn, const lido_spawn_options *opt
     return r;
 }
 
-/* The options as this library knows them, from a caller that was compiled with another header. */
+/* The options as this library knows them, from a caller that was compiled with another header. NULL:
+   they have no size. */
 static const lido_spawn_options *widen(const lido_spawn_options *options, lido_spawn_options *room)
 {
     static const lido_spawn_options none = LIDO_SPAWN_OPTIONS_INIT;
@@ -83,6 +84,8 @@ static const lido_spawn_options *widen(const lido_spawn_options *options, lido_s
         return &none;
     if (options->size >= sizeof(*options))
         return options;
+    if (options->size < sizeof(options->size))
+        return NULL;
     memset(room, 0, sizeof(*room));
     memcpy(room, options, options->size);
     return room;
@@ -100,6 +103,8 @@ int lido__spawn(const struct lido__spawn *spawn, lido_task **handle)
 {
     lido_spawn_options room;
     const lido_spawn_options *options = widen(spawn->options, &room);
+    if (!options)
+        return -EINVAL;
     struct lido__worker *self = lido__worker_current();
     if (self && (!self->current || (spawn->pool && spawn->pool != self->pool)))
         self = NULL; /* from a hook, or into another runtime: as from a plain thread */
