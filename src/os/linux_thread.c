@@ -81,6 +81,18 @@ int lido__thread_pin(int cpu)
     return LIDO__CALL("sched_setaffinity", sched_setaffinity(0, sizeof(mask), &mask));
 }
 
+int lido__thread_get_cpus(struct lido__cpus *ret_cpus)
+{
+    return LIDO__CALL("sched_getaffinity",
+                      sched_getaffinity(0, sizeof(*ret_cpus), (cpu_set_t *)ret_cpus));
+}
+
+int lido__thread_set_cpus(const struct lido__cpus *cpus)
+{
+    return LIDO__CALL("sched_setaffinity",
+                      sched_setaffinity(0, sizeof(*cpus), (const cpu_set_t *)cpus));
+}
+
 void lido__thread_set_name(const char *name)
 {
     char cut[LIDO__THREAD_NAME_MAX];

@@ -57,6 +57,13 @@ int lido__thread_join(struct lido__thread *thread);
 /* The calling thread runs on this cpu only. -EINVAL: there is no such cpu, or it is not allowed. */
 int lido__thread_pin(int cpu);
 
+/* The cpus on which the calling thread may run, to be given back to it later. */
+struct lido__cpus {
+    uint64_t bits[8192 / 64]; /* as many as any kernel is built for */
+};
+int lido__thread_get_cpus(struct lido__cpus *ret_cpus);
+int lido__thread_set_cpus(const struct lido__cpus *cpus);
+
 /* Names the calling thread; cut to 15 characters. A name that cannot be set is no error. */
 void lido__thread_set_name(const char *name);
 

@@ -227,27 +227,50 @@ int lido_block_on(lido_runtime *runtime, lido_fn fn, void *arg)
     return r < 0 ? r : result;
 }
 
-int lido_run(const lido_config *config, lido_fn fn, void *arg)
+/* Carries the first worker until the pool ends, with `fn` as the root task. */
+static int run_seated(struct lido_runtime *runtime, lido_fn fn, void *arg, int *result)
 {
     lido_spawn_options on_caller = LIDO_SPAWN_OPTIONS_INIT;
-    struct lido_runtime *runtime;
     lido_task *root;
+    on_caller.placement = LIDO_PLACE_WORKER;
+    int r = spawn_root(runtime, &root, fn, arg, &on_caller);
+    lido__pool_end_on_idle(&runtime->pool);
+    lido__seat_run(&runtime->seats[0]);
+    return r < 0 ? r : lido_join(root, result);
+}
+
+static int sit_and_run(struct lido_runtime *runtime, lido_fn fn, void *arg, int *result)
+{
+    int r = lido__seat_open(&runtime->seats[0]);
+    return r < 0 ? r : run_seated(runtime, fn, arg, result);
+}
+
+/* The same on the cpu of the first worker: the caller had others, and gets them back. */
+static int run_pinned(struct lido_runtime *runtime, lido_fn fn, void *arg, int *result)
+{
+    struct lido__cpus before;
+    int r = lido__thread_get_cpus(&before);
+    if (r == 0)
+        r = lido__thread_pin(lido__cpu_nth(0));
+    if (r < 0)
+        return r;
+    r = sit_and_run(runtime, fn, arg, result);
+    lido__thread_set_cpus(&before);
+    return r;
+}
+
+int lido_run(const lido_config *config, lido_fn fn, void *arg)
+{
+    struct lido_runtime *runtime;
     int result;
     if (lido__worker_current())
         return -EDEADLK;
     int r = lido__runtime_build(&runtime, config, 1);
     if (r < 0)
         return r;
-    on_caller.placement = LIDO_PLACE_WORKER;
-    r = lido__seat_open(&runtime->seats[0]);
-    bool seated = r == 0;
-    if (seated)
-        r = spawn_root(runtime, &root, fn, arg, &on_caller);
-    lido__pool_end_on_idle(&runtime->pool);
-    if (seated)
-        lido__seat_run(&runtime->seats[0]);
-    if (r == 0)
-        r = lido_join(root, &result);
+    r = runtime->settings.config.pin_cpus ? run_pinned(runtime, fn, arg, &result)
+                                          : sit_and_run(runtime, fn, arg, &result);
+    lido__pool_end_on_idle(&runtime->pool); /* also if it has not come to that */
     lido__runtime_destroy(runtime);
     return r < 0 ? r : result;
 }
