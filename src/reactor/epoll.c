@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/fault.h"
 #include "os/hot.h"
 #include "os/os.h"
@@ -13,6 +14,9 @@
 
 /* Events that one wait can return: enough that a thousand busy connections share a system call. */
 #define EVENTS 512
+
+/* Of each handle: both sides, and only what is new. */
+#define WATCHED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 struct epoll {
     struct lido__reactor base;
@@ -104,8 +108,11 @@ static int watch(struct lido__reactor *reactor, const struct lido__op *op)
             return 0;
         before->ops->release(before, handle);
     }
-    int r = control(epoll, EPOLL_CTL_ADD, handle->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                    token_of(handle));
+    int r = control(epoll, EPOLL_CTL_ADD, handle->fd, WATCHED, token_of(handle));
+    /* Two workers have once registered it at the same time: this is left from then, and its token is of
+       another generation. */
+    if (r == -EEXIST && handle->kind != LIDO__HANDLE_FOREIGN)
+        r = control(epoll, EPOLL_CTL_MOD, handle->fd, WATCHED, token_of(handle));
     if (r < 0)
         return r == -EEXIST ? -EBUSY : r;
     lido__store(&handle->reactor, reactor, LIDO__RELAXED);
@@ -139,7 +146,7 @@ static size_t dispatch(const struct epoll_event *event, struct lido__fifo *hande
 static int milliseconds(uint64_t ns)
 {
     uint64_t ms = ns / 1000000 + (ns % 1000000 != 0);
-    return ns == UINT64_MAX || ms > INT32_MAX ? -1 : (int)ms;
+    return ns == UINT64_MAX ? -1 : (int)lido__min_u64(ms, INT32_MAX);
 }
 
 static int wait_events(struct epoll *epoll, uint64_t timeout)
