@@ -72,7 +72,7 @@ static int check_listens(int fd)
         r = lido__os_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
     if (r < 0)
         return r == -ENOTSOCK ? -EINVAL : r;
-    return listens && (type == SOCK_STREAM || type == SOCK_SEQPACKET) ? 0 : -EINVAL;
+    return listens && type == SOCK_STREAM ? 0 : -EINVAL;
 }
 
 int lido_listener_from_fd(lido_listener **listener, int fd)

@@ -96,8 +96,10 @@ static int kind_of(int fd)
     socklen_t length = sizeof(type);
     if (fstat(fd, &status) < 0)
         return -EBADF;
-    if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode))
+    if (S_ISFIFO(status.st_mode))
         return LIDO__HANDLE_FILE;
+    if (S_ISCHR(status.st_mode))
+        return LIDO__HANDLE_DEVICE;
     if (!S_ISSOCK(status.st_mode))
         return -EINVAL;
     int r = lido__os_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
@@ -105,7 +107,7 @@ static int kind_of(int fd)
         r = lido__os_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
     if (r < 0 || listens)
         return r < 0 ? r : -EINVAL;
-    return type == SOCK_STREAM || type == SOCK_SEQPACKET ? LIDO__HANDLE_SOCKET : -EINVAL;
+    return type == SOCK_STREAM ? LIDO__HANDLE_SOCKET : -EINVAL;
 }
 
 int lido_stream_from_fd(lido_stream **stream, int fd)

@@ -43,6 +43,7 @@ struct lido__reactor;
 enum lido__handle_kind {
     LIDO__HANDLE_SOCKET, /* send and recv apply */
     LIDO__HANDLE_FILE,   /* a pipe: read and write only */
+    LIDO__HANDLE_DEVICE, /* a terminal: likewise, and a read ends with the line */
     LIDO__HANDLE_LISTENER,
     LIDO__HANDLE_FOREIGN, /* lido_poll_fd: never closed by lido */
 };

@@ -117,7 +117,8 @@ static ssize_t try_op(struct lido__reactor *reactor, struct lido__op *op)
 static bool drained(const struct lido__op *op)
 {
     bool bytes = op->kind == LIDO__OP_READ || op->kind == LIDO__OP_READ_LENT;
-    return bytes && op->result > 0 && (size_t)op->result < op->length;
+    bool is_short = op->result > 0 && (size_t)op->result < op->length;
+    return bytes && is_short && op->handle->kind != LIDO__HANDLE_DEVICE;
 }
 
 static bool settled(struct lido__op *op, ssize_t result)

@@ -1,4 +1,6 @@
 /* Streams and listeners from descriptors, and back. */
+#define _GNU_SOURCE
+
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -102,6 +104,47 @@ static void a_full_pipe_makes_its_writer_wait(void **state)
     run(fill_pipe);
 }
 
+/* A terminal as the user's end of it sees it. */
+static int open_terminal(int *ret_keyboard)
+{
+    int keyboard = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    check(keyboard >= 0);
+    check_int(grantpt(keyboard), 0);
+    check_int(unlockpt(keyboard), 0);
+    int terminal = open(ptsname(keyboard), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    check(terminal >= 0);
+    *ret_keyboard = keyboard;
+    return terminal;
+}
+
+/* A read ends with the line, whatever comes behind it: there is one event for both lines. */
+static int type_two_lines(void *arg)
+{
+    lido_stream *stream;
+    char line[64] = "";
+    int keyboard;
+    (void)arg;
+    check_int(lido_stream_from_fd(&stream, open_terminal(&keyboard)), 0);
+    lido_task *reader = start(read_one, stream);
+    net_await_reader(stream);
+    check_int(write(keyboard, "x\none\ntwo\n", 10), 10);
+    check_int(finish(reader), 'x');
+    check_int(lido_read(stream, line, sizeof(line)), 1); /* the rest of the first */
+    check_int(lido_read(stream, line, sizeof(line)), 4);
+    check_bytes(line, "one\n", 4);
+    check_int(lido_read(stream, line, sizeof(line)), 4);
+    check_bytes(line, "two\n", 4);
+    lido_close(stream);
+    close(keyboard);
+    return 0;
+}
+
+static void lines_that_were_typed_together_are_all_read(void **state)
+{
+    (void)state;
+    run(type_two_lines);
+}
+
 static int write_to_closed_pipe(void *arg)
 {
     lido_stream *writer;
@@ -141,6 +184,11 @@ static int refuse_descriptors(void *arg)
     check_int(lido_stream_from_fd(&stream, udp), -EINVAL);
     check_int(lido_listener_from_fd(&listener, udp), -EINVAL);
     lido__os_close(udp);
+    /* Its reads end with the record: no stream of bytes. */
+    int records = lido__os_socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    check_int(lido_stream_from_fd(&stream, records), -EINVAL);
+    check_int(lido_listener_from_fd(&listener, records), -EINVAL);
+    lido__os_close(records);
     net_unix_pair(pair);
     check_int(lido_listener_from_fd(&listener, lido_stream_fd(pair[0])), -EINVAL);
     net_close_pair(pair);
@@ -226,6 +274,7 @@ int main(void)
         cmocka_unit_test(a_socket_becomes_a_stream_and_is_closed_with_it),
         cmocka_unit_test(the_ends_of_a_pipe_become_streams),
         cmocka_unit_test(a_full_pipe_makes_its_writer_wait),
+        cmocka_unit_test(lines_that_were_typed_together_are_all_read),
         cmocka_unit_test(writing_to_a_pipe_without_reader_is_epipe_and_no_signal),
         cmocka_unit_test(what_is_neither_stream_nor_listener_is_refused_and_left_alone),
         cmocka_unit_test(a_descriptor_is_given_back_unless_a_task_waits_on_it),
