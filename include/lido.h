@@ -109,6 +109,9 @@ typedef struct lido_config {
     lido_placement placement; /* for spawns from outside and from a root; ROUND_ROBIN (default)
                                  or LEAST_LOADED */
 
+    int64_t grace_ms; /* lido_run: how long tasks may go on after the root has returned, until they
+                         are cancelled; 0: as long as they take (default), negative: no time at all */
+
     /* Called on each worker's thread, after it has started and before it ends. */
     void (*after_start)(void *hook_arg, unsigned worker);
     void (*before_stop)(void *hook_arg, unsigned worker);
@@ -137,7 +140,7 @@ LIDO_API int lido_config_check(const lido_config *config, char *problem, size_t 
 
 /*
  * The whole bootstrap: starts a runtime, runs `fn` as its root fiber (the calling thread is a worker
- * too), waits until the runtime is idle, tears it down and returns fn's result. Spawns made by the
+ * too), waits until the runtime is idle (see grace_ms), tears it down and returns fn's result. Spawns made by the
  * root are dealt over the whole pool; spawns made by tasks on the pool stay on their worker.
  *
  * -EINVAL: see lido_config_check. -EDEADLK: called from a task. -EAGAIN, -ENOMEM, -EMFILE: no more

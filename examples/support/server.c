@@ -200,7 +200,10 @@ static int serve_until_signal(lido_listener *listener)
         r = lido_serve_futures(listener, self.server->make, NULL, NULL);
     bool told = lido_is_cancelled();
     lido_stop(watch, NULL);
-    return told ? 0 : fail("cannot accept on ", self.listen, r);
+    if (!told)
+        return fail("cannot accept on ", self.listen, r);
+    printf("stopping: open connections have %lld ms to end\n", (long long)self.grace_ms);
+    return 0;
 }
 
 static int root(void *arg)
@@ -210,7 +213,7 @@ static int root(void *arg)
     self.workers = (unsigned)lido_worker_count();
     self.counts = calloc(self.workers, sizeof(struct counts));
     if (!self.counts)
-        return fail("cannot start", "", -ENOMEM);
+        return -ENOMEM;
     int r = lido_listen_tcp(&listener, self.listen);
     if (r < 0)
         return fail_to_listen(r);
@@ -233,29 +236,6 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* Signals are for the workers, of which one waits for them: this thread only sleeps from here on. */
-static void leave_signals_to_workers(void)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-}
-
-/* The rungs of a shutdown. What ends within a moment ends without words. */
-static void stop(lido_runtime *runtime)
-{
-    int64_t moment = self.grace_ms < 100 ? self.grace_ms : 100;
-    if (lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, moment, NULL, NULL) == 0)
-        return;
-    printf("stopping: open connections have %lld ms to end\n", (long long)self.grace_ms);
-    if (lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, self.grace_ms - moment, NULL, NULL) == 0)
-        return;
-    printf("cutting off those that are left\n");
-    lido_shutdown(runtime, LIDO_SHUTDOWN_NOW, -1, NULL, NULL);
-}
-
 static void print_summary(void)
 {
     struct counts all = {0};
@@ -273,7 +253,6 @@ static void print_summary(void)
 
 int server_main(const struct server *server, int argc, char **argv)
 {
-    lido_runtime *runtime;
     int status;
     self.server = server;
     self.config.report_faults = true;
@@ -281,16 +260,13 @@ int server_main(const struct server *server, int argc, char **argv)
         return status;
     setvbuf(stdout, NULL, _IOLBF, 0);
     raise_descriptor_limit();
-    int r = lido_runtime_new(&runtime, &self.config);
-    if (r < 0) {
-        fail("cannot start", "", r);
-        return 1;
-    }
-    leave_signals_to_workers();
-    r = lido_block_on(runtime, root, NULL);
-    stop(runtime);
+    /* Connections that are open when the root returns have this long; at once is a negative grace. */
+    self.config.grace_ms = self.grace_ms ? self.grace_ms : -1;
+    int r = lido_run(&self.config, root, NULL);
     if (r == 0)
         print_summary();
+    else if (!self.counts)
+        fail("cannot start", "", r);
     free(self.counts);
     return r < 0;
 }

@@ -227,16 +227,33 @@ int lido_block_on(lido_runtime *runtime, lido_fn fn, void *arg)
     return r < 0 ? r : result;
 }
 
+/* The root of lido_run: what it leaves behind has a limited time. */
+struct root {
+    lido_fn fn;
+    void *arg;
+    int64_t grace_ms;
+};
+
+static int root_main(void *arg)
+{
+    struct root *root = arg;
+    int result = root->fn(root->arg);
+    if (root->grace_ms)
+        lido__worker_current()->cancel_at = lido__time_after(lido__clock_now(), root->grace_ms);
+    return result;
+}
+
 /* Carries the first worker until the pool ends, with `fn` as the root task. */
 static int run_seated(struct lido_runtime *runtime, lido_fn fn, void *arg, int *result)
 {
+    struct root root = {fn, arg, runtime->settings.config.grace_ms};
     lido_spawn_options on_caller = LIDO_SPAWN_OPTIONS_INIT;
-    lido_task *root;
+    lido_task *task;
     on_caller.placement = LIDO_PLACE_WORKER;
-    int r = spawn_root(runtime, &root, fn, arg, &on_caller);
+    int r = spawn_root(runtime, &task, root_main, &root, &on_caller);
     lido__pool_end_on_idle(&runtime->pool);
     lido__seat_run(&runtime->seats[0]);
-    return r < 0 ? r : lido_join(root, result);
+    return r < 0 ? r : lido_join(task, result);
 }
 
 static int sit_and_run(struct lido_runtime *runtime, lido_fn fn, void *arg, int *result)

@@ -45,7 +45,7 @@ for example in echo echo_future; do
     open_connection
     kill -TERM "$server"
     end_server
-    expect_line 'cutting off those that are left'
+    expect_line 'stopping: open connections have 50 ms to end'
     expect_line 'served 1 connections, 6 bytes'
     exec 3>&-
     wait "$client" || true
