@@ -2,7 +2,7 @@
  * A worker: a run queue, a timer wheel and a reactor. One OS thread carries it; everything here
  * belongs to that thread, except the inbox, `orders` and `incoming`.
  *
- * The loop: take in the inbox, run what is runnable (a quota at most), look at the reactor and
+ * The loop: take in the inbox, run what is runnable (a slice at most), look at the reactor and
  * the wheel; sleep in the reactor when there is nothing to run. Inside a worker nothing is atomic that
  * need not be: a wake-up from the worker's own thread sets a flag and links the task into the queue.
  *
@@ -38,19 +38,21 @@ struct lido__worker {
     lido_task *current;                                   /* whose poll is running */
     uint32_t budget; /* ops that the current task may still complete without a pause */
     uint32_t budget_full;
-    uint32_t quota_left; /* tasks to run before the next look at the reactor */
-    uint32_t quota;
+    uint32_t slice_left; /* tasks to run before the clock is asked */
+    uint32_t slice;
     lido__shared uint32_t live; /* tasks; written here, read by placement */
     uint64_t now;               /* ns, as of the last look at the clock */
-    uint64_t looked_at;         /* the same, or 0: the last look did not read the clock */
+    uint64_t looked_at;         /* ns; 0: the last look did not read the clock */
+    uint64_t cut_at;            /* ns, when the slice began; 0: not known */
     uint32_t wakes_owed;        /* pushes that found this worker asleep, and so wake it */
     bool parked;                /* ASLEEP has been put into the inbox since the last take */
     struct lido__reactor *reactor;
     struct lido__pool *pool;
     void *fibers; /* of the fiber room: struct lido__carrier */
     int *errno_address;
-    bool has_token; /* of the pool: while there are live tasks */
-    bool refusing;  /* CANCEL has come: tasks that arrive are cancelled, spawns refused */
+    uint64_t cancel_at; /* ns: when to cancel all tasks of the pool, or LIDO__NEVER */
+    bool has_token;     /* of the pool: while there are live tasks */
+    bool refusing;      /* CANCEL has come: tasks that arrive are cancelled, spawns refused */
     bool stop;
     unsigned index;
     struct lido__fifo starved; /* fibers that wait for memory for a stack, and how many */
@@ -106,14 +108,14 @@ static inline void lido__worker_set_current(struct lido__worker *worker, lido_ta
 static inline lido_task *lido__worker_next(struct lido__worker *worker, uint32_t mask,
                                            uint32_t flags)
 {
-    if (!worker->queue.head || worker->quota_left == 0)
+    if (!worker->queue.head || worker->slice_left == 0)
         return NULL;
     lido_task *task = lido__container_of(worker->queue.head, lido_task, run);
     if ((task->flags & mask) != flags)
         return NULL;
     lido__fifo_pop(&worker->queue);
     task->flags &= ~LIDO__TASK_QUEUED;
-    worker->quota_left--;
+    worker->slice_left--;
     lido__worker_set_current(worker, task);
     worker->budget = worker->budget_full;
     return task;

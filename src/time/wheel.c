@@ -29,11 +29,21 @@ static void place(struct lido__wheel *wheel, struct lido__timer *timer)
 
     lido__list_push(&wheel->slots[level][slot], &timer->node);
     wheel->occupied[level] |= UINT64_C(1) << slot;
+    wheel->levels |= UINT64_C(1) << level;
+}
+
+/* The slot is empty now. */
+static void vacate(struct lido__wheel *wheel, unsigned level, unsigned slot)
+{
+    wheel->occupied[level] &= ~(UINT64_C(1) << slot);
+    if (!wheel->occupied[level])
+        wheel->levels &= ~(UINT64_C(1) << level);
 }
 
 void lido__wheel_init(struct lido__wheel *wheel, uint64_t now)
 {
     wheel->tick = now >> LIDO__TICK_SHIFT;
+    wheel->levels = 0;
     for (int level = 0; level < LIDO__WHEEL_LEVELS; level++) {
         wheel->occupied[level] = 0;
         for (int slot = 0; slot < LIDO__WHEEL_SLOTS; slot++)
@@ -52,7 +62,7 @@ static void clear_occupied(struct lido__wheel *wheel, const struct lido__node *h
 {
     uintptr_t index = ((uintptr_t)head - (uintptr_t)wheel->slots) / sizeof(*head);
     if (index < LIDO__WHEEL_LEVELS * LIDO__WHEEL_SLOTS)
-        wheel->occupied[index / LIDO__WHEEL_SLOTS] &= ~(UINT64_C(1) << (index % LIDO__WHEEL_SLOTS));
+        vacate(wheel, (unsigned)index / LIDO__WHEEL_SLOTS, (unsigned)index % LIDO__WHEEL_SLOTS);
 }
 
 void lido__wheel_cancel(struct lido__wheel *wheel, struct lido__timer *timer)
@@ -75,16 +85,14 @@ struct due {
 
 static bool find_due(const struct lido__wheel *wheel, struct due *due)
 {
-    for (unsigned level = 0; level < LIDO__WHEEL_LEVELS; level++) {
-        if (!wheel->occupied[level])
-            continue;
-        unsigned slot = lido__bits_lowest(wheel->occupied[level]);
-        unsigned shift = level * SLOT_BITS;
-        uint64_t lap = (wheel->tick >> shift) & ~(uint64_t)(LIDO__WHEEL_SLOTS - 1);
-        *due = (struct due){.tick = (lap | slot) << shift, .level = level, .slot = slot};
-        return true;
-    }
-    return false;
+    if (!wheel->levels)
+        return false;
+    unsigned level = lido__bits_lowest(wheel->levels);
+    unsigned slot = lido__bits_lowest(wheel->occupied[level]);
+    unsigned shift = level * SLOT_BITS;
+    uint64_t lap = (wheel->tick >> shift) & ~(uint64_t)(LIDO__WHEEL_SLOTS - 1);
+    *due = (struct due){.tick = (lap | slot) << shift, .level = level, .slot = slot};
+    return true;
 }
 
 /* Moves the timers of the slot at which the wheel has arrived to lower levels. */
@@ -110,7 +118,7 @@ void lido__wheel_advance(struct lido__wheel *wheel, uint64_t now, struct lido__n
     while (find_due(wheel, &due) && due.tick <= target) {
         struct lido__node *slot = &wheel->slots[due.level][due.slot];
         wheel->tick = due.tick;
-        wheel->occupied[due.level] &= ~(UINT64_C(1) << due.slot);
+        vacate(wheel, due.level, due.slot);
         if (due.level == 0)
             lido__list_splice(fired, slot);
         else
@@ -133,10 +141,4 @@ uint64_t lido__wheel_next_expiry(const struct lido__wheel *wheel)
 {
     struct due due;
     return find_due(wheel, &due) ? due.tick << LIDO__TICK_SHIFT : LIDO__NEVER;
-}
-
-bool lido__wheel_empty(const struct lido__wheel *wheel)
-{
-    struct due due;
-    return !find_due(wheel, &due);
 }

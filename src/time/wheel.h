@@ -34,8 +34,9 @@ struct lido__timer {
 };
 
 struct lido__wheel {
-    uint64_t tick;                         /* what is due at or before it has fired, but for timers
+    uint64_t tick;   /* what is due at or before it has fired, but for timers
                                               that were armed late: those wait in its own slot */
+    uint64_t levels; /* a bit for each level that has a slot that is not empty */
     uint64_t occupied[LIDO__WHEEL_LEVELS]; /* a bit for each slot that is not empty */
     struct lido__node slots[LIDO__WHEEL_LEVELS][LIDO__WHEEL_SLOTS];
 };
@@ -82,6 +83,9 @@ struct lido__timer *lido__timer_next_fired(struct lido__node *fired);
 uint64_t lido__wheel_next_expiry(const struct lido__wheel *wheel);
 
 /* True if no timer is armed, not counting those that have fired. */
-bool lido__wheel_empty(const struct lido__wheel *wheel);
+static inline bool lido__wheel_empty(const struct lido__wheel *wheel)
+{
+    return wheel->levels == 0;
+}
 
 #endif
