@@ -77,6 +77,7 @@ static inline __attribute__((always_inline)) void foresee(const struct lido__wor
     if (!head)
         return;
     const char *top = (const char *)lido__container_of(head, lido_task, run)->future;
+#pragma GCC unroll 16
     for (int line = -FORESEE_LINES; line <= 0; line++)
         __builtin_prefetch(top + 64 * line);
 }

@@ -256,6 +256,10 @@ size_t lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t w
     do {
         uintptr_t known = word & LIDO__SIDE_WHAT;
         next = (word & ~LIDO__SIDE_WHAT) | lido__max_u64(known, what);
+        /* Nothing new: each write that is ready tells so with each read. Whoever claims this READY
+           later makes a system call after it, and so sees what this event was for. */
+        if (next == word)
+            return 0;
         /* Acq_rel: the op is read here; the task that claims the side goes on from what made it
            ready. */
     } while (!lido__cas(where, &word, next, LIDO__ACQ_REL, LIDO__RELAXED));
