@@ -54,7 +54,9 @@ static int feed(void *arg)
         size_t n = feed->size - sent < sizeof(part) ? feed->size - sent : sizeof(part);
         for (size_t i = 0; i < n; i++)
             part[i] = pattern(feed->seed, sent + i);
-        check_int(lido_write_all(feed->stream, part, n, NULL), n);
+        ssize_t r = lido_write_all(feed->stream, part, n, NULL);
+        if (r < 0)
+            return (int)r;
         sent += n;
     }
     return lido_shutdown_stream(feed->stream, LIDO_SIDE_WRITE);
