@@ -10,7 +10,7 @@
 #include "support/net.h"
 #include "support/runtime.h"
 
-enum { ROUNDS = 300 };
+enum { ROUNDS = 1500 };
 
 /* Takes over the number of a descriptor that was just closed. */
 struct successor {
