@@ -270,8 +270,8 @@ static size_t resident(void)
     return in_memory * lido__page_size();
 }
 
-/* TSan has room for some 8000 fibers at once. */
-enum { BURST = UNDER_TSAN ? 2000 : 10000, BURST_KIB = 16 };
+/* TSan has room for some 8000 fibers at once, and needs a megabyte for each. */
+enum { BURST = UNDER_TSAN ? 500 : 10000, BURST_KIB = 16 };
 
 static int dirty_the_stack(void *arg)
 {

@@ -1,5 +1,6 @@
 #include "support/death.h"
 
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +12,9 @@ static void child(void (*fn)(void *arg), void *arg, int err)
     /* It is meant to die: nobody wants the core. */
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
+    /* cmocka and the sanitizers have handlers. */
+    signal(SIGSEGV, SIG_DFL);
+    signal(SIGBUS, SIG_DFL);
     dup2(err, STDERR_FILENO);
     fn(arg);
     _exit(0);
