@@ -122,6 +122,7 @@ static inline __attribute__((always_inline)) void leave(struct lido__worker *wor
 /* The bottom of each fiber's stack. */
 static void fiber_main(void)
 {
+    LIDO__STACK_BOTTOM();
     struct lido__worker *worker = lido__worker_current();
     struct lido__fiber *self = lido__fiber_of(worker->current);
     lido__annotate_arrive(&self->annotation);
@@ -170,7 +171,7 @@ ssize_t lido__await(struct lido__op *op)
     }
     worker->budget--;
     while (!lido__op_advance(worker, worker->current, op)) {
-        suspend(worker, lido__op_name(op->kind), FOR_IO);
+        suspend(worker, lido__op_names[op->kind], FOR_IO);
         worker = lido__worker_current();
     }
     return op->result;

@@ -4,6 +4,7 @@
  *     struct lido__context                          where a stack of code goes on
  *     void lido__context_init(context, top, entry)  it goes on at entry(), on an empty stack
  *     void lido__switch(from, to)                   stops here, goes on there
+ *     LIDO__STACK_BOTTOM()                          in entry: a backtrace ends here
  *
  * The switch is inline, and tells the compiler that it destroys all registers: so the compiler saves
  * those that are live at this place, and no others. A switch in a function of its own would save

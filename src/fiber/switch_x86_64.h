@@ -18,7 +18,7 @@ struct lido__context {
     void *bp;
 };
 
-/* `top` is the end of the stack. The zero above entry's frame ends a debugger's backtrace. */
+/* `top` is the end of the stack. The zero above entry's frame ends a backtrace by frame pointers. */
 static inline void lido__context_init(struct lido__context *context, void *top, void (*entry)(void))
 {
     uintptr_t *sp = (uintptr_t *)((uintptr_t)top & ~(uintptr_t)15) - 3;
@@ -29,6 +29,13 @@ static inline void lido__context_init(struct lido__context *context, void *top, 
     context->bp = NULL;
     context->pc = (void *)entry;
 }
+
+/* In entry: nobody has called it, and a debugger need not look for who has. */
+#ifdef __GCC_HAVE_DWARF2_CFI_ASM
+#define LIDO__STACK_BOTTOM() __asm__ volatile(".cfi_undefined rip")
+#else
+#define LIDO__STACK_BOTTOM() ((void)0)
+#endif
 
 #ifdef __AVX512F__
 #define LIDO__CLOBBER_AVX512                                                                       \

@@ -1,14 +1,10 @@
 #include "reactor/op.h"
 
-const char *lido__op_name(enum lido__op_kind kind)
-{
-    static const char *const names[] = {
-        [LIDO__OP_READ] = "read",         [LIDO__OP_READ_LENT] = "read",
-        [LIDO__OP_READV] = "readv",       [LIDO__OP_PEEK] = "peek",
-        [LIDO__OP_RECVMSG] = "recv",      [LIDO__OP_ACCEPT] = "accept",
-        [LIDO__OP_READABLE] = "readable", [LIDO__OP_WRITE] = "write",
-        [LIDO__OP_WRITEV] = "writev",     [LIDO__OP_SENDMSG] = "send",
-        [LIDO__OP_CONNECT] = "connect",   [LIDO__OP_WRITABLE] = "writable",
-    };
-    return names[kind];
-}
+const char *const lido__op_names[] = {
+    [LIDO__OP_READ] = "read",         [LIDO__OP_READ_LENT] = "read",
+    [LIDO__OP_READV] = "readv",       [LIDO__OP_PEEK] = "peek",
+    [LIDO__OP_RECVMSG] = "recv",      [LIDO__OP_ACCEPT] = "accept",
+    [LIDO__OP_READABLE] = "readable", [LIDO__OP_WRITE] = "write",
+    [LIDO__OP_WRITEV] = "writev",     [LIDO__OP_SENDMSG] = "send",
+    [LIDO__OP_CONNECT] = "connect",   [LIDO__OP_WRITABLE] = "writable",
+};

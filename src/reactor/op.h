@@ -81,7 +81,7 @@ static inline unsigned lido__op_side(const struct lido__op *op)
 }
 
 /* "read", "accept", ...: for reports. */
-const char *lido__op_name(enum lido__op_kind kind);
+extern const char *const lido__op_names[]; /* by kind */
 
 /* The owner only. Acquire: pairs with the release of whoever handed the op back. */
 static inline enum lido__op_state lido__op_state(const struct lido__op *op)

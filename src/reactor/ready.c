@@ -203,14 +203,12 @@ static bool arm(struct lido__op *op, uintptr_t *side, bool claimed)
     return false;
 }
 
-bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op,
-                        int (*watch)(struct lido__reactor *reactor, const struct lido__op *op))
+/* Until it is settled or armed. Out of line, so that a wait and a write that goes through need no
+   registers saved. */
+static __attribute__((noinline)) bool try_until_armed(struct lido__reactor *reactor,
+                                                      struct lido__op *op, lido__watch *watch)
 {
     uintptr_t *side = &op->handle->side[lido__op_side(op)];
-
-    if (lido__op_state(op) == LIDO__OP_IDLE &&
-        write_through(reactor, op, lido__load(side, LIDO__RELAXED)))
-        return true;
     for (;;) {
         uintptr_t was = claim(op, side);
         bool claimed = was != LIDO__SIDE_DRAINED;
@@ -229,6 +227,21 @@ bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op,
         if (arm(op, side, claimed))
             return false;
     }
+}
+
+bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op, lido__watch *watch)
+{
+    uintptr_t *side = &op->handle->side[lido__op_side(op)];
+    if (lido__op_state(op) == LIDO__OP_IDLE) {
+        uintptr_t word = lido__load(side, LIDO__RELAXED);
+        if (word == LIDO__SIDE_DRAINED) {
+            if (lido__handle_reactor(op->handle) == reactor && arm(op, side, false))
+                return false;
+        } else if (write_through(reactor, op, word)) {
+            return true;
+        }
+    }
+    return try_until_armed(reactor, op, watch);
 }
 
 bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int reason)

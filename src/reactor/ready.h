@@ -11,13 +11,15 @@
 
 #include "reactor/reactor.h"
 
+/* Registers the handle of an op with this reactor; 0 or a negative errno. */
+typedef int lido__watch(struct lido__reactor *reactor, const struct lido__op *op);
+
 /*
  * The submit of a readiness reactor. `watch` registers the op's handle for both sides, edge-triggered,
  * on the reactor; it is called when the op must wait and handle->reactor is not this one.
  * 0 or a negative errno.
  */
-bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op,
-                        int (*watch)(struct lido__reactor *reactor, const struct lido__op *op));
+bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op, lido__watch *watch);
 
 /* The cancel of a readiness reactor. */
 bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int reason);
