@@ -15,11 +15,11 @@
 enum { MUCH = 4 << 20, PIECE = 50000 };
 
 struct side {
-    const struct lido__reactor_ops *ops;
-    struct lido__reactor *reactor;
+    struct lido__reactor *reactor, *other;
     struct lido__handle *handle;
     enum lido__op_kind kind;
-    uint64_t sum; /* of all bytes, weighted by their places */
+    uint32_t *ended; /* of the two, how many */
+    uint64_t sum;    /* of all bytes, weighted by their places */
 };
 
 static unsigned char byte_at(size_t place)
@@ -28,9 +28,8 @@ static unsigned char byte_at(size_t place)
 }
 
 /* MUCH bytes, in pieces, one way. */
-static void *transfer(void *arg)
+static void transfer(struct side *side)
 {
-    struct side *side = arg;
     static __thread unsigned char buffer[PIECE];
     for (size_t done = 0; done < MUCH;) {
         size_t size = MUCH - done < PIECE ? MUCH - done : PIECE;
@@ -43,6 +42,17 @@ static void *transfer(void *arg)
         for (ssize_t i = 0; i < n; i++, done++)
             side->sum += (done + 1) * buffer[i];
     }
+}
+
+/* What comes to this reactor may be for the other side, up to its end. */
+static void *serve_side(void *arg)
+{
+    struct side *side = arg;
+    transfer(side);
+    lido__fetch_add(side->ended, 1, LIDO__RELEASE);
+    side->other->ops->wake(side->other);
+    while (lido__load(side->ended, LIDO__ACQUIRE) < 2)
+        reactor_wait(side->reactor, FOREVER);
     return NULL;
 }
 
@@ -85,10 +95,12 @@ static uint64_t drain_peer(int peer)
 static void two_sides_with_two_reactors_in_two_threads(const struct lido__reactor_ops *ops)
 {
     int peer;
+    uint32_t ended = 0;
     struct lido__handle *handle = reactor_pair(&peer);
-    struct side reader = {ops, reactor_open(ops), handle, LIDO__OP_READ, 0};
-    struct side writer = {ops, reactor_open(ops), handle, LIDO__OP_WRITE, 0};
-    pthread_t threads[] = {thread_start(transfer, &reader), thread_start(transfer, &writer),
+    struct lido__reactor *first = reactor_open(ops), *second = reactor_open(ops);
+    struct side reader = {first, second, handle, LIDO__OP_READ, &ended, 0};
+    struct side writer = {second, first, handle, LIDO__OP_WRITE, &ended, 0};
+    pthread_t threads[] = {thread_start(serve_side, &reader), thread_start(serve_side, &writer),
                            thread_start(feed_peer, &peer)};
     uint64_t sum = drain_peer(peer);
     for (size_t i = 0; i < COUNT(threads); i++)
@@ -97,8 +109,8 @@ static void two_sides_with_two_reactors_in_two_threads(const struct lido__reacto
     check(sum == reader.sum);
     reactor_close_handle(handle);
     check_int(lido__os_close(peer), 0);
-    reactor_close(reader.reactor);
-    reactor_close(writer.reactor);
+    reactor_close(first);
+    reactor_close(second);
 }
 
 /* ---- A close from another thread ------------------------------------------------------------------- */
