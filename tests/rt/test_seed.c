@@ -1,10 +1,14 @@
 /*
  * The tests of the systems that lido comes from, by the names that they have there: tokio-io-pool's,
- * and those of the multi-threaded runtime of tokio 0.2 alpha. (spawn_all and client_server: see
- * tests/net.)
+ * and those of the multi-threaded runtime of tokio 0.2 alpha.
  */
-#include <errno.h>
+#define _GNU_SOURCE
 
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support/net.h"
 #include "support/oneshot.h"
 #include "support/runtime.h"
 
@@ -57,6 +61,83 @@ static void run_returns_the_roots_result(void **state)
     check_int(lido_run(NULL, spawn_and_return, &flag), 42);
     check(flag_is_up(&flag));
 }
+
+/* ---- tokio-io-pool: an echo server and clients that know nothing of lido ----------------------------- */
+
+static int echo(void *arg)
+{
+    lido_stream *peer = arg;
+    ssize_t copied = lido_copy(peer, peer, NULL);
+    lido_close(peer);
+    return copied < 0 ? (int)copied : 0;
+}
+
+/* A blocking client in a plain thread. */
+static void *greet(void *arg)
+{
+    const lido_address *server = arg;
+    size_t length;
+    char answer[6] = "";
+    const void *address = lido_address_sockaddr(server, &length);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    check(fd >= 0);
+    check_int(connect(fd, address, (socklen_t)length), 0);
+    check_int(write(fd, "hello", 5), 5);
+    check_int(recv(fd, answer, 5, MSG_WAITALL), 5);
+    check_string(answer, "hello");
+    check_int(shutdown(fd, SHUT_WR), 0);
+    check_int(read(fd, answer, 1), 0);
+    close(fd);
+    return NULL;
+}
+
+static int serve(void *arg)
+{
+    return lido_serve((lido_listener *)arg, echo);
+}
+
+/* As a task: the threads are waited for without keeping the worker from its work. */
+static int await_thread(void *arg)
+{
+    pthread_t *thread = arg;
+    while (pthread_tryjoin_np(*thread, NULL) != 0)
+        check_int(lido_sleep(1), 0);
+    return 0;
+}
+
+static int serve_two_clients(void *arg)
+{
+    lido_listener *listener = net_listen();
+    lido_address address = net_address(listener);
+    pthread_t clients[2];
+    lido_task *server;
+    int result;
+    check_int(lido_spawn(&server, serve, listener), 0);
+    for (int i = 0; i < 2; i++)
+        clients[i] = thread_start(greet, &address);
+    for (int i = 0; i < 2; i++)
+        check_int(await_thread(&clients[i]), 0);
+    check_int(lido_stop(server, &result), 0);
+    check_int(result, -ECANCELED);
+    lido_listener_close(listener);
+    return arg != NULL;
+}
+
+static void spawn_all(void **state)
+{
+    (void)state;
+    lido_runtime *runtime = runtime_of(1);
+    check_int(lido_block_on(runtime, serve_two_clients, NULL), 0);
+    runtime_end(runtime);
+}
+
+static void run_serves_until_all_is_done(void **state)
+{
+    (void)state;
+    run_on(2, serve_two_clients, NULL);
+}
+
+/* ---- tokio-io-pool: tasks among themselves ------------------------------------------------------------ */
 
 struct exchange {
     struct oneshot there;
@@ -194,6 +275,54 @@ static void block_on_timer(void **state)
     runtime_end(runtime);
 }
 
+static int talk_to_itself(void *arg)
+{
+    lido_stream *pair[2];
+    (void)arg;
+    net_pair(pair);
+    net_say(pair[0], "hello");
+    net_expect(pair[1], "hello");
+    net_close_pair(pair);
+    return 0;
+}
+
+static void block_on_socket(void **state)
+{
+    (void)state;
+    lido_runtime *runtime = runtime_of(1);
+    check_int(lido_block_on(runtime, talk_to_itself, NULL), 0);
+    runtime_end(runtime);
+}
+
+static int connect_and_greet(void *arg)
+{
+    lido_stream *stream = net_connect(arg);
+    net_say(stream, "hello");
+    lido_close(stream);
+    return 0;
+}
+
+static int accept_one(void *arg)
+{
+    (void)arg;
+    lido_listener *listener = net_listen();
+    lido_task *client;
+    check_int(lido_spawn(&client, connect_and_greet, listener), 0);
+    lido_stream *stream = net_accept(listener);
+    net_expect(stream, "hello");
+    net_expect_end(stream);
+    lido_close(stream);
+    check_int(finish(client), 0);
+    lido_listener_close(listener);
+    return 0;
+}
+
+static void client_server(void **state)
+{
+    (void)state;
+    run_on(2, accept_one, NULL);
+}
+
 static int sleep_and_send(void *arg)
 {
     check_int(lido_sleep(50), 0);
@@ -311,12 +440,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_works),
+        cmocka_unit_test(spawn_all),
         cmocka_unit_test(run_returns_the_roots_result),
+        cmocka_unit_test(run_serves_until_all_is_done),
         cmocka_unit_test(interthread_communication),
         cmocka_unit_test(spawn_nonsend_futures),
         cmocka_unit_test(really_lazy),
         cmocka_unit_test(spawn_shutdown),
+        cmocka_unit_test(client_server),
         cmocka_unit_test(block_on_timer),
+        cmocka_unit_test(block_on_socket),
         cmocka_unit_test(block_waits),
         cmocka_unit_test(spawn_many),
         cmocka_unit_test(nested_enter),
