@@ -21,9 +21,19 @@ bool net_has_ipv6(void)
 
 int net_dead_port(lido_address *address)
 {
-    int fd = lido__bind_inet("127.0.0.1:0", SOCK_STREAM, 0);
-    check(fd >= 0);
+    size_t length;
+    int fd = lido__os_socket(AF_INET, SOCK_STREAM, 0);
+    check_int(lido_address_parse(address, "127.0.0.1:0"), 0);
+    const struct sockaddr *any = lido_address_sockaddr(address, &length);
+    check_int(lido__os_bind(fd, any, (socklen_t)length), 0);
     check_int(lido__socket_local_address(fd, address), 0);
+    return fd;
+}
+
+int net_listening_fd(lido_address *address)
+{
+    int fd = net_dead_port(address);
+    check_int(lido__os_listen(fd, 4096), 0);
     return fd;
 }
 

@@ -7,8 +7,11 @@
 /* Whether the machine has an IPv6 loopback. Also outside of tasks. */
 bool net_has_ipv6(void);
 
-/* A port of 127.0.0.1 on which nobody listens, and nobody will: a socket that is bound to it. */
+/* A port of 127.0.0.1 on which nobody listens, and nobody will: a socket that is bound to it. Also outside of tasks. */
 int net_dead_port(lido_address *address);
+
+/* A socket that listens on a free port of 127.0.0.1, for any process to take over. Also outside of tasks. */
+int net_listening_fd(lido_address *address);
 
 /* A TCP listener on a free port of 127.0.0.1, and its address. */
 lido_listener *net_listen(void);
