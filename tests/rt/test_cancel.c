@@ -198,21 +198,21 @@ static int clean_up_slowly(void *arg)
     return 11;
 }
 
-static void check_stopped(unsigned worker)
+static void check_stopped(lido_task *task, const struct flag *cleaned)
 {
-    struct flag cleaned = {0};
     int result;
-    lido_task *task = start_on(worker, clean_up_slowly, &cleaned);
     check_int(lido_stop(task, &result), 0);
     check_int(result, 11);
-    check(flag_is_up(&cleaned));
+    check(flag_is_up(cleaned));
 }
 
 static int stop_both(void *arg)
 {
     (void)arg;
-    check_stopped(0);
-    check_stopped(1);
+    for (unsigned worker = 0; worker < 2; worker++) {
+        struct flag cleaned = {0};
+        check_stopped(start_on(worker, clean_up_slowly, &cleaned), &cleaned);
+    }
     return 0;
 }
 
@@ -241,8 +241,14 @@ static void a_cancelled_task_can_stop_others(void **state)
 
 static int stop_past_the_deadline(void *arg)
 {
+    struct flag cleaned[2] = {{0}, {0}};
+    lido_task *tasks[2];
+    (void)arg;
+    for (unsigned i = 0; i < 2; i++)
+        tasks[i] = start_on(i, clean_up_slowly, &cleaned[i]);
     lido_within(0);
-    stop_both(arg);
+    for (unsigned i = 0; i < 2; i++)
+        check_stopped(tasks[i], &cleaned[i]);
     check_int(lido_sleep(1), -ETIMEDOUT);
     return 0;
 }
