@@ -134,6 +134,25 @@ static int work(void *arg)
     return 0;
 }
 
+/* ---- Hooks: each start has its end ------------------------------------------------------------------ */
+
+static uint32_t started;
+static uint32_t stopped;
+
+static void note_start(void *arg, unsigned worker)
+{
+    (void)arg;
+    (void)worker;
+    lido__fetch_add(&started, 1, LIDO__RELAXED);
+}
+
+static void note_stop(void *arg, unsigned worker)
+{
+    (void)arg;
+    (void)worker;
+    lido__fetch_add(&stopped, 1, LIDO__RELAXED);
+}
+
 /* ---- The scenarios -------------------------------------------------------------------------------- */
 
 static int error;
@@ -149,7 +168,9 @@ static lido_config configuration(void)
     config.workers = 2;
     config.report_faults = true;
     config.pin_cpus = true;
-    ran = 0;
+    config.after_start = note_start;
+    config.before_stop = note_stop;
+    ran = started = stopped = 0;
     return config;
 }
 
@@ -202,6 +223,7 @@ static uint64_t sweep(void (*scenario)(void), int with)
     for (uint64_t n = 1;; n++) {
         lido__fault_plan(NULL, n, with);
         scenario();
+        check_int(started, stopped);
         bool hit = lido__fault_hit();
         lido__fault_clear();
         lido__pages_guard_force(method);
@@ -237,6 +259,22 @@ static void each_failure_of_lido_run_is_survived(void **state)
     (void)state;
     check_sweep(run_by_the_caller, -ENOMEM, 12);
     check_sweep(run_by_the_caller, -EMFILE, 12);
+}
+
+/* In a process that has made no task yet, as the first of a test program. */
+static void lido_run_without_memory_for_its_root_leaves_nothing(void **state)
+{
+    struct holdings before = look_around();
+    lido_config config = configuration();
+    uint32_t expected = 0;
+    (void)state;
+    lido__fault_plan("slab", 1, -ENOMEM);
+    check_int(lido_run(&config, work, &expected), -ENOMEM);
+    check(lido__fault_hit() != NULL);
+    lido__fault_clear();
+    check_int(started, 2);
+    check_int(stopped, 2);
+    check_holds(before);
 }
 
 /* ---- No memory for a task -------------------------------------------------------------------------- */
@@ -363,9 +401,16 @@ static void fibers_that_can_only_wait_for_each_other_fail(void **state)
     runtime_end(runtime);
 }
 
+/* ThreadSanitizer starts one of its own with the first. */
+static void *first_thread(void *arg)
+{
+    return arg;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lido_run_without_memory_for_its_root_leaves_nothing),
         cmocka_unit_test(each_failure_of_a_runtime_is_survived),
         cmocka_unit_test(each_failure_of_lido_run_is_survived),
         cmocka_unit_test(a_spawn_without_memory_is_refused_and_the_next_is_not),
@@ -373,5 +418,6 @@ int main(void)
         cmocka_unit_test(fibers_that_can_only_wait_for_each_other_fail),
     };
     mallopt(M_ARENA_MAX, 1);
+    thread_join(thread_start(first_thread, NULL));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
