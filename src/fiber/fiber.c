@@ -52,12 +52,18 @@ int lido__fiber_start(struct lido__worker *worker, lido_task *task)
     return 0;
 }
 
-/* The next fiber that this worker can switch to without going back to its loop, or NULL. */
+/*
+ * The next fiber that this worker can switch to without going back to its loop, or NULL. One that has
+ * not started needs a stack: if `how` is FOR_EVER and there is none, the loop can give it the one that
+ * is being left.
+ */
 static inline __attribute__((always_inline)) struct lido__fiber *next_fiber(
-    struct lido__worker *worker)
+    struct lido__worker *worker, enum leaving how)
 {
-    const uint32_t mask = LIDO__TASK_FIBER | LIDO__TASK_ENDED;
+    uint32_t mask = LIDO__TASK_FIBER | LIDO__TASK_ENDED;
     lido_task *task;
+    if (how == FOR_EVER && !carrier_of(worker)->stacks.free)
+        mask |= LIDO__TASK_UNSTARTED;
     while ((task = lido__worker_next(worker, mask, LIDO__TASK_FIBER))) {
         if (__builtin_expect(!(task->flags & LIDO__TASK_UNSTARTED), 1) ||
             lido__fiber_start(worker, task) == 0)
@@ -105,7 +111,7 @@ static inline __attribute__((always_inline)) void leave(struct lido__worker *wor
 {
     struct lido__carrier *carrier = carrier_of(worker);
     lido_task *current = worker->current;
-    struct lido__fiber *next = next_fiber(worker);
+    struct lido__fiber *next = next_fiber(worker, how);
     if (next == self)
         return;
     if (how == FOR_IO)
