@@ -390,7 +390,8 @@ LIDO_API int lido_stream_fd(const lido_stream *stream);
 
 /*
  * A stream may be used by two tasks at once, one that reads and one that writes. A second task on one
- * side gets -EBUSY. Closing a stream on which another task waits ends that wait with -ECANCELED.
+ * side gets -EBUSY. Closing a stream on which another task waits ends that wait with -ECANCELED; a task
+ * that only begins to use it then uses freed memory, as with close(2) and threads.
  * A stream belongs to the runtime whose task last waited on it: close it before that runtime ends.
  *
  * lido_read returns the number of bytes read, at most `size`, as soon as there are any; 0 at the
