@@ -16,6 +16,7 @@
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "base/fault.h"
 #include "base/list.h"
 #include "fiber/fiber.h"
 #include "net/net.h"
@@ -104,7 +105,7 @@ static int handle(uint64_t wanted)
     for (int signal = 1; signal <= SIGNAL_MAX; signal++) {
         if (!(wanted & ~signals.handled & bit_of(signal)))
             continue;
-        if (sigaction(signal, &action, NULL) < 0)
+        if (lido__fault("sigaction") < 0 || sigaction(signal, &action, NULL) < 0)
             return -EINVAL;
         signals.handled |= bit_of(signal);
     }

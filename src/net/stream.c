@@ -91,16 +91,16 @@ int lido_shutdown_stream(lido_stream *stream, lido_side side)
 /* The kind of handle that a descriptor can be a stream of. -EBADF; -EINVAL: of none. */
 static int kind_of(int fd)
 {
-    struct stat status;
     int type = 0, listens = 0;
     socklen_t length = sizeof(type);
-    if (fstat(fd, &status) < 0)
-        return -EBADF;
-    if (S_ISFIFO(status.st_mode))
+    int file_type = lido__fd_type(fd);
+    if (file_type < 0)
+        return file_type;
+    if (file_type == S_IFIFO)
         return LIDO__HANDLE_FILE;
-    if (S_ISCHR(status.st_mode))
+    if (file_type == S_IFCHR)
         return LIDO__HANDLE_DEVICE;
-    if (!S_ISSOCK(status.st_mode))
+    if (file_type != S_IFSOCK)
         return -EINVAL;
     int r = lido__os_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
     if (r == 0)

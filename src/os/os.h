@@ -199,6 +199,9 @@ int lido__os_close(int fd);
 
 int lido__fd_set_nonblocking(int fd);
 
+/* What it is a descriptor of: S_IFIFO, S_IFSOCK, ... */
+int lido__fd_type(int fd);
+
 /* Which of `events` (POLLIN, ...) hold at this moment, and POLLERR, POLLHUP; 0: none. -EBADF. */
 int lido__os_poll(int fd, short events);
 

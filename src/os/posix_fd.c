@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/call.h"
@@ -39,6 +40,13 @@ int lido__fd_set_nonblocking(int fd)
 {
     int on = 1;
     return LIDO__CALL("ioctl", ioctl(fd, FIONBIO, &on));
+}
+
+int lido__fd_type(int fd)
+{
+    struct stat status;
+    int r = LIDO__CALL("fstat", fstat(fd, &status));
+    return r < 0 ? r : (int)(status.st_mode & S_IFMT);
 }
 
 int lido__os_poll(int fd, short events)

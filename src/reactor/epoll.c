@@ -159,6 +159,9 @@ static int milliseconds(uint64_t ns)
 
 static int wait_events(struct epoll *epoll, uint64_t timeout)
 {
+    int r = lido__fault("epoll_wait");
+    if (r < 0)
+        return r;
     /* The plain call for the two common cases: it is the cheaper one. */
     if (timeout == 0 || timeout == UINT64_MAX || epoll->no_pwait2)
         return lido__hot_epoll_wait(epoll->fd, epoll->events, EVENTS, milliseconds(timeout));

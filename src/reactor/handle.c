@@ -1,12 +1,13 @@
 #include "reactor/handle.h"
 
+#include "base/fault.h"
 #include "base/slab.h"
 
 static struct lido__slab handles = LIDO__SLAB_INIT(LIDO__SLAB_HANDLE, sizeof(struct lido__handle));
 
 struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind)
 {
-    struct lido__handle *handle = lido__slab_alloc(&handles);
+    struct lido__handle *handle = lido__fault("handle") < 0 ? NULL : lido__slab_alloc(&handles);
     if (!handle)
         return NULL;
     handle->fd = fd;

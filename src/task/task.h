@@ -14,6 +14,7 @@
 
 #include <lido.h>
 
+#include "base/fault.h"
 #include "base/list.h"
 #include "base/slab.h"
 #include "task/state.h"
@@ -67,7 +68,7 @@ extern struct lido__slab lido__tasks;
 static inline lido_task *lido__task_new(uint32_t refs, uint32_t flags, const char *name,
                                         const char *where)
 {
-    lido_task *task = lido__slab_alloc(&lido__tasks);
+    lido_task *task = lido__fault("task") < 0 ? NULL : lido__slab_alloc(&lido__tasks);
     if (__builtin_expect(!task, 0))
         return NULL;
     lido__state_init(&task->state, refs);
