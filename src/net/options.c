@@ -143,17 +143,19 @@ static const struct rule *rule_of(lido_option option)
     return known ? &rules[option] : NULL;
 }
 
-static bool is_v6(const struct lido__handle *handle)
+/* 1, 0 or an error: an option of the wrong family would be set, to no effect. */
+static int is_v6(const struct lido__handle *handle)
 {
     lido_address address;
-    return lido__socket_local_address(handle->fd, &address) == 0 &&
-           lido__address_family(&address) == AF_INET6;
+    int r = lido__socket_local_address(handle->fd, &address);
+    return r < 0 ? r : lido__address_family(&address) == AF_INET6;
 }
 
 static int set_by_name(struct lido__handle *handle, const struct rule *rule, int value)
 {
-    if (!rule->v6.level || !is_v6(handle))
-        return set_int(handle, rule->plain, value);
+    int v6 = rule->v6.level ? is_v6(handle) : 0;
+    if (v6 <= 0)
+        return v6 < 0 ? v6 : set_int(handle, rule->plain, value);
     int r = set_int(handle, rule->v6, value);
     /* An IPv6 socket may carry IPv4; if it does not, it may refuse this. */
     if (r == 0)
@@ -184,8 +186,8 @@ int lido__option_get(const struct lido__handle *handle, lido_option option, int 
         return -ENOPROTOOPT;
     if (rule->get)
         return told(rule->get(handle, value));
-    bool v6 = rule->v6.level && is_v6(handle);
-    return told(get_int(handle, v6 ? rule->v6 : rule->plain, value));
+    int v6 = rule->v6.level ? is_v6(handle) : 0;
+    return told(v6 < 0 ? v6 : get_int(handle, v6 ? rule->v6 : rule->plain, value));
 }
 
 /* ---- The public face ---------------------------------------------------------------------------- */
