@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "fiber/fiber.h"
+#include "net/addr.h"
 #include "net/net.h"
 #include "net/pause.h"
 #include "net/socket.h"
@@ -131,8 +132,12 @@ struct group {
 static void accept_rest(struct serving *serving)
 {
     struct lido__handle *handle;
-    int fd;
-    while ((fd = lido__os_accept(lido_listener_fd(serving->listener), NULL, NULL)) >= 0) {
+    for (;;) {
+        int fd = lido__os_accept(lido_listener_fd(serving->listener), NULL, NULL);
+        if (lido__accept_passes_over(fd))
+            continue;
+        if (fd < 0)
+            return;
         if (lido__net_adopt(&handle, fd, LIDO__HANDLE_SOCKET) < 0)
             continue;
         handle->flags = serving->listener->handle.flags & LIDO__LINGERS;
@@ -156,12 +161,13 @@ static int acceptor_main(void *arg)
     return r;
 }
 
-static bool has_option(const lido_listener *listener, int level, int name)
+/* 1, 0 or an error. */
+static int has_option(const lido_listener *listener, int level, int name)
 {
     int value = 0;
     socklen_t length = sizeof(value);
     int r = lido__os_getsockopt(listener->handle.fd, level, name, &value, &length);
-    return r == 0 && value;
+    return r < 0 ? r : value != 0;
 }
 
 /* Another listener on the address of the first, for another worker. */
@@ -176,7 +182,12 @@ static int open_sibling(lido_listener **listener, const lido_listener *first)
     if (r < 0)
         return r;
     options.reuse_port = true;
-    options.v6_only = has_option(first, IPPROTO_IPV6, IPV6_V6ONLY);
+    if (lido__address_family(&address) == AF_INET6) {
+        r = has_option(first, IPPROTO_IPV6, IPV6_V6ONLY);
+        if (r < 0)
+            return r;
+        options.v6_only = r;
+    }
     return lido_listen_tcp_with(listener, text, &options);
 }
 
@@ -227,15 +238,16 @@ static void end_group(struct group *group)
 static int serve_reuseport(const struct serving *serving, struct lido__worker *worker)
 {
     unsigned workers = worker->pool->count;
-    if (!has_option(serving->listener, SOL_SOCKET, SO_REUSEPORT))
-        return -EINVAL;
+    int r = has_option(serving->listener, SOL_SOCKET, SO_REUSEPORT);
+    if (r <= 0)
+        return r < 0 ? r : -EINVAL;
     struct group *group = lido__fault("malloc") < 0
                               ? NULL
                               : calloc(1, sizeof(*group) + workers * sizeof(group->acceptors[0]));
     if (!group)
         return -ENOMEM;
     group->parent = worker->current;
-    int r = 0;
+    r = 0;
     for (unsigned i = 0; i < workers && r == 0; i++)
         r = start_acceptor(group, serving, (worker->index + i) % workers);
     if (r == 0)
