@@ -142,6 +142,10 @@ static int type_two_lines(void *arg)
 static void lines_that_were_typed_together_are_all_read(void **state)
 {
     (void)state;
+    int keyboard = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (keyboard < 0)
+        skip(); /* a bare root may have no /dev/pts */
+    close(keyboard);
     run(type_two_lines);
 }
 

@@ -1,11 +1,22 @@
 #include "support/net.h"
 
+#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include "net/net.h"
 #include "net/socket.h"
 #include "os/os.h"
+
+bool net_has_names(void)
+{
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    if (getaddrinfo("localhost", NULL, &hints, &found) != 0)
+        return false;
+    freeaddrinfo(found);
+    return true;
+}
 
 bool net_has_ipv6(void)
 {

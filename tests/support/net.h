@@ -7,6 +7,9 @@
 /* Whether the machine has an IPv6 loopback. Also outside of tasks. */
 bool net_has_ipv6(void);
 
+/* Whether the machine can look names up: it knows "localhost". A bare root may not. Also outside of tasks. */
+bool net_has_names(void);
+
 /* A port of 127.0.0.1 on which nobody listens, and nobody will: a socket that is bound to it. Also outside of tasks. */
 int net_dead_port(lido_address *address);
 
