@@ -27,7 +27,7 @@ static inline __attribute__((always_inline)) void bury(struct lido__carrier *car
     struct lido__fiber *dead = carrier->dead;
     if (__builtin_expect(dead != NULL, 0)) {
         carrier->dead = NULL;
-        lido__annotate_end(&dead->annotation);
+        lido__annotate_end(&dead->annotation, dead->context.sp);
         lido__stack_give(&carrier->stacks, dead);
     }
 }

@@ -1,7 +1,7 @@
 /*
  * Switching stacks: one file per architecture gives
  *
- *     struct lido__context                          where a stack of code goes on
+ *     struct lido__context                          where a stack of code goes on; has its `sp`
  *     void lido__context_init(context, top, entry)  it goes on at entry(), on an empty stack
  *     void lido__switch(from, to)                   stops here, goes on there
  *     LIDO__STACK_BOTTOM()                          in entry: a backtrace ends here
