@@ -20,8 +20,8 @@
 
 #include "base/list.h"
 
-/* Free stacks that a worker keeps. */
-#define LIDO__STACK_CACHE_MAX 256u
+/* Free stacks that a worker keeps. Each keeps its chunk from being unmapped. */
+#define LIDO__STACK_CACHE_MAX 64u
 
 struct lido__fiber;
 struct lido__chunk;

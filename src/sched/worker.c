@@ -310,9 +310,9 @@ static bool goes_on(struct lido__worker *worker)
 {
     if (lido__fifo_empty(&worker->queue) || worker->stop)
         return false;
-    uint64_t now = lido__clock_now();
-    cut(worker, now);
-    return worker->looked_at && now - worker->looked_at < LOOK_EVERY_NS;
+    worker->now = lido__clock_now(); /* deadlines are held against it */
+    cut(worker, worker->now);
+    return worker->looked_at && worker->now - worker->looked_at < LOOK_EVERY_NS;
 }
 
 /* How long the reactor may wait: not at all while there is something to run. */
