@@ -3,6 +3,7 @@
  * choosing, half at a time, or killed. They are another process, and both count.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 
 #include "os/os.h"
@@ -327,18 +328,35 @@ static int close_halves(void *arg)
     return 0;
 }
 
-/* Goes on until it is killed, and reads half of what comes: there is always something under way. */
-static int go_on(void *arg)
+/* Reads half of what comes: there is always something under way, in both directions. */
+static void pile_up(lido_stream *stream)
 {
-    lido_stream *stream;
-    (void)arg;
-    check_int(lido_connect(&stream, &shared.address), 0);
-    be_echoed(stream, 100);
-    post(&shared.account->connected);
     while (!lido_is_cancelled()) {
         send_request(stream, ECHO, sizeof(struct message));
         send_request(stream, ECHO, sizeof(struct message));
         net_drain(stream, sizeof(struct message));
+    }
+}
+
+/* Stops in a request, for which the server waits. */
+static void fall_silent(lido_stream *stream)
+{
+    send_request(stream, ECHO, sizeof(struct message) / 2);
+    net_expect_end(stream);
+}
+
+/* Until it is killed. */
+static int go_on(void *arg)
+{
+    struct client *client = arg;
+    lido_stream *stream;
+    check_int(lido_connect(&stream, &shared.address), 0);
+    be_echoed(stream, 100);
+    post(&shared.account->connected);
+    switch (roll(&client->dice, 3)) {
+    case 0: pile_up(stream); break;
+    case 1: fall_silent(stream); break;
+    default: be_echoed(stream, UINT_MAX); break;
     }
     return 0;
 }
@@ -454,6 +472,7 @@ static void the_server_gets_rid_of_clients_that_vanish(void **state)
     size_t descriptors = count_descriptors();
     struct plan plan = {go_on, VANISHING, VANISHING};
     (void)state;
+    shared.seed = stress_seed();
     prepare();
     peer_start(&shared.clients, run_clients, &plan);
     run_on(SERVER_WORKERS, serve_and_kill, NULL);
@@ -465,6 +484,7 @@ static void the_server_gets_rid_of_clients_that_vanish(void **state)
     check_int(account->accepted, VANISHING);
     check_int(account->ended, VANISHING);
     check_int(account->cut + account->reset, VANISHING);
+    check(account->cut > 0 && account->reset > 0);
     check_int(account->served, 0);
     check_int(count_descriptors(), descriptors);
 }

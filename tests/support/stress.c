@@ -29,8 +29,11 @@ static bool is_reached(void *arg)
 
 void await_count(const uint64_t *counter, uint64_t count)
 {
-    struct goal goal = {counter, count};
-    await_that(is_reached, &goal);
+    uint64_t seen;
+    while ((seen = posted(counter)) < count) {
+        struct goal goal = {counter, seen + 1};
+        await_that(is_reached, &goal);
+    }
 }
 
 /* ---- Dice ------------------------------------------------------------------------------------------ */

@@ -36,7 +36,7 @@ static inline uint64_t posted(const uint64_t *counter)
     return lido__load(counter, LIDO__ACQUIRE);
 }
 
-/* Waits until the counter has come that far. In a task. */
+/* Waits until the counter has come that far, as patient as await_that with each step. In a task. */
 void await_count(const uint64_t *counter, uint64_t count);
 
 /* ---- Dice ---------------------------------------------------------------------------------------- */
