@@ -68,13 +68,19 @@ static bool is_allocation(const char *name)
            !strcmp(name, "slab");
 }
 
+/* An interruption, or a connection that died before it was accepted: nobody is told of these. */
+static bool is_nobodys(int error)
+{
+    return error == -EINTR || error == -ECONNABORTED;
+}
+
 /* Whether a call of lido has failed; if so, then for the reason of this round. */
 static bool failed_at(int64_t result, const char *what, const char *file, int line)
 {
     if (result >= 0)
         return false;
     const char *hit = lido__fault_hit();
-    if (!hit || sweep.error == -EINTR) /* without a cause, or without need */
+    if (!hit || is_nobodys(sweep.error)) /* without a cause, or without need */
         check_int_at(result, 0, what, file, line);
     check_int_at(result, is_allocation(hit) ? -ENOMEM : sweep.error, what, file, line);
     lido__fetch_add(&sweep.told, 1, LIDO__RELAXED);

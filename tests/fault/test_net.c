@@ -127,6 +127,57 @@ static void each_failure_of_unix_streams_is_told_and_can_be_repeated(void **stat
     sweep_all(unix_streams, 45);
 }
 
+/* ---- Accepting in a future ------------------------------------------------------------------------- */
+
+struct acceptor {
+    lido_future future;
+    lido_listener *listener;
+    lido_stream *stream;
+    lido_op op;
+    bool under_way;
+};
+
+static int poll_acceptor(lido_future *future, const lido_waker *waker)
+{
+    struct acceptor *acceptor = (struct acceptor *)future;
+    for (;;) {
+        if (!acceptor->under_way)
+            lido_op_accept(&acceptor->op, acceptor->listener, &acceptor->stream);
+        acceptor->under_way = true;
+        ssize_t r = lido_op_poll(&acceptor->op, waker);
+        if (r == LIDO_PENDING)
+            return LIDO_PENDING;
+        acceptor->under_way = false;
+        if (!failed(r))
+            return (int)r;
+        check(!acceptor->stream);
+    }
+}
+
+static void accept_in_a_future(void)
+{
+    struct acceptor acceptor = {.future = {poll_acceptor}};
+    lido_stream *client;
+    lido_task *task;
+    made(acceptor.listener, lido_listen_tcp(&acceptor.listener, "127.0.0.1:0"));
+    lido_address address = address_of_listener(acceptor.listener);
+    made(task, lido_spawn_future(&task, &acceptor.future));
+    check_int(lido_yield(), 0);
+    made(client, lido_connect(&client, &address));
+    check_int(finish(task), 0);
+    lido_close(acceptor.stream);
+    lido_close(client);
+    lido_listener_close(acceptor.listener);
+}
+
+static void each_failure_of_an_accept_in_a_future_is_told_and_can_be_repeated(void **state)
+{
+    (void)state;
+    sweep_all(accept_in_a_future, 14);
+    sweep_on(1,
+             (struct sweep_plan){accept_in_a_future, "accept", -ECONNABORTED, 1, all_are_silent});
+}
+
 /* ---- Names ---------------------------------------------------------------------------------------- */
 
 static void names(void)
@@ -442,6 +493,7 @@ int main(void)
         cmocka_unit_test(each_failure_of_tcp_is_told_and_can_be_repeated),
         cmocka_unit_test(a_signal_does_not_disturb_tcp),
         cmocka_unit_test(each_failure_of_unix_streams_is_told_and_can_be_repeated),
+        cmocka_unit_test(each_failure_of_an_accept_in_a_future_is_told_and_can_be_repeated),
         cmocka_unit_test(each_failure_of_a_name_is_told_and_can_be_repeated),
         cmocka_unit_test(each_failure_of_udp_is_told_and_can_be_repeated),
         cmocka_unit_test(a_signal_does_not_disturb_udp),
