@@ -216,5 +216,6 @@ int main(void)
         cmocka_unit_test(ten_thousand_connections_are_served_and_dealt_evenly),
         cmocka_unit_test(ten_thousand_connections_are_served_by_one_worker),
     };
+    stress_limit();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,5 +211,6 @@ int main(void)
         cmocka_unit_test(a_million_fibers_sleep_at_once),
         cmocka_unit_test(connections_that_come_and_go_leave_nothing),
     };
+    stress_limit();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -363,5 +363,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_random_mix_of_everything_loses_no_byte),
     };
+    stress_limit();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

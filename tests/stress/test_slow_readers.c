@@ -259,5 +259,6 @@ int main(void)
         cmocka_unit_test(a_slow_reader_gets_every_byte),
         cmocka_unit_test(a_writer_that_is_ended_tells_how_much_was_written),
     };
+    stress_limit();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

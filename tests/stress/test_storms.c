@@ -496,5 +496,6 @@ int main(void)
         cmocka_unit_test(half_closed_connections_lose_nothing),
         cmocka_unit_test(the_server_gets_rid_of_clients_that_vanish),
     };
+    stress_limit();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

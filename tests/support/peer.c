@@ -2,7 +2,9 @@
 
 #include "support/peer.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@ void peer_start(struct peer *peer, void (*fn)(void *arg), void *arg)
     check(peer->pid >= 0);
     if (peer->pid == 0) {
         close(ends[0]);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         fn(arg);
         _exit(0);
     }

@@ -17,7 +17,7 @@ struct peer {
 /* Memory that the processes share, filled with zeros; as long as this process lives. */
 void *peer_memory(size_t size);
 
-/* Runs fn(arg) in another process, whose exit status is 0 if that returns. */
+/* Runs fn(arg) in another process, whose exit status is 0 if that returns. It does not outlive this one. */
 void peer_start(struct peer *peer, void (*fn)(void *arg), void *arg);
 
 /* In a task: waits until the process has ended, however it did. */

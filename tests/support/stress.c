@@ -3,6 +3,10 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+/* Less than ctest allows, and several times what a loaded machine needs. */
+#define LIMIT_SECONDS 200
 
 void say(const char *format, ...)
 {
@@ -12,6 +16,11 @@ void say(const char *format, ...)
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
     fprintf(stderr, "    %s\n", line);
+}
+
+void stress_limit(void)
+{
+    alarm(LIMIT_SECONDS);
 }
 
 /* ---- Counts ---------------------------------------------------------------------------------------- */

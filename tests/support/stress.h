@@ -18,6 +18,9 @@
 /* A line for whoever reads the log: scales, seeds, accounts. From any thread. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A broken promise may show as a wait without end: then the system ends the test. First thing in main. */
+void stress_limit(void);
+
 /* ---- Counts that several threads, or processes, write -------------------------------------------- */
 
 static inline void tally(uint64_t *counter, uint64_t more)
