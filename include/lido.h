@@ -313,7 +313,7 @@ LIDO_API int lido_interval_tick(lido_interval *interval);
  * passed, however deep it is called, also in tasks that are spawned from the block. Scopes nest; the
  * earlier deadline wins. Costs a clock read and a few stores: no timer is touched unless the task
  * waits, and then at most once in a while, not once per wait. The clock that deadlines are held against
- * is read between tasks, at least every half millisecond: what does not have to wait may still succeed
+ * is read between tasks, at least every millisecond: what does not have to wait may still succeed
  * for that long.
  * Idea of the scoped variable: systemd's SD_FIBER_TIMEOUT.
  */

@@ -18,9 +18,6 @@
 /* How many events ahead a handle is fetched: an atomic change of one that is far away stops everything. */
 #define AHEAD 4
 
-/* Of each handle: both sides, and only what is new. */
-#define WATCHED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
-
 struct epoll {
     struct lido__reactor base;
     int fd;
@@ -99,32 +96,56 @@ static void epoll_release(struct lido__reactor *reactor, struct lido__handle *ha
     struct epoll_event none = {0};
     epoll_ctl(epoll->fd, EPOLL_CTL_DEL, handle->fd, &none);
     lido__fetch_add(&handle->generation, 1, LIDO__RELAXED);
-    lido__store(&handle->reactor, NULL, LIDO__RELAXED);
+    lido__handle_register(handle, NULL, 0);
+}
+
+static uint32_t events_of(uintptr_t sides)
+{
+    return (sides & 1 ? EPOLLIN | EPOLLRDHUP : 0u) | (sides & 2 ? EPOLLOUT : 0u) | EPOLLET;
+}
+
+static int enlist(struct epoll *epoll, struct lido__handle *handle, uintptr_t sides)
+{
+    int r = control(epoll, EPOLL_CTL_ADD, handle->fd, events_of(sides), token_of(handle));
+    /* Two workers have once registered it at the same time: this is left from then, and its token is of
+       another generation. */
+    if (r == -EEXIST && handle->kind != LIDO__HANDLE_FOREIGN)
+        r = control(epoll, EPOLL_CTL_MOD, handle->fd, events_of(sides), token_of(handle));
+    if (r < 0)
+        return r == -EEXIST ? -EBUSY : r;
+    lido__handle_register(handle, &epoll->base, sides);
+    return 0;
 }
 
 /*
  * The handle is used from this worker now. It leaves the reactor on which it waited before, unless
  * somebody still waits there on its other side.
+ *
+ * A side is watched when somebody first waits on it, because the kernel has work with each: most
+ * connections never wait for room to write. But whatever changes a registration makes it watch
+ * both: a task on another worker may be arming the other side, and has looked before the change.
  */
 static int watch(struct lido__reactor *reactor, const struct lido__op *op)
 {
-    struct epoll *epoll = (struct epoll *)reactor;
     struct lido__handle *handle = op->handle;
+    unsigned side = lido__op_side(op);
     struct lido__reactor *before = lido__handle_reactor(handle);
-    if (before) {
-        if (lido__side_busy(handle, !lido__op_side(op)))
-            return 0;
+    if (!before)
+        return enlist((struct epoll *)reactor, handle, (uintptr_t)1 << side);
+    if (before != reactor && !lido__side_busy(handle, !side)) {
         before->ops->release(before, handle);
+        return enlist((struct epoll *)reactor, handle, LIDO__BOTH_SIDES);
     }
-    int r = control(epoll, EPOLL_CTL_ADD, handle->fd, WATCHED, token_of(handle));
-    /* Two workers have once registered it at the same time: this is left from then, and its token is of
-       another generation. */
-    if (r == -EEXIST && handle->kind != LIDO__HANDLE_FOREIGN)
-        r = control(epoll, EPOLL_CTL_MOD, handle->fd, WATCHED, token_of(handle));
-    if (r < 0)
-        return r == -EEXIST ? -EBUSY : r;
-    lido__store(&handle->reactor, reactor, LIDO__RELAXED);
-    return 0;
+    if (lido__handle_watched(handle, before, side))
+        return 0;
+    struct epoll *there = (struct epoll *)before;
+    int r =
+        control(there, EPOLL_CTL_MOD, handle->fd, events_of(LIDO__BOTH_SIDES), token_of(handle));
+    if (r == -ENOENT) /* it has just moved */
+        return watch(reactor, op);
+    if (r == 0)
+        lido__handle_register(handle, before, LIDO__BOTH_SIDES);
+    return r;
 }
 
 static bool epoll_submit(struct lido__reactor *reactor, struct lido__op *op)

@@ -14,7 +14,7 @@ struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind)
     handle->kind = (uint8_t)kind;
     handle->flags = 0;
     handle->owner = NULL;
-    lido__store(&handle->reactor, NULL, LIDO__RELAXED);
+    lido__handle_register(handle, NULL, 0);
     /* The first try of each side costs nothing if it succeeds, and it mostly does. */
     lido__store(&handle->side[0], LIDO__SIDE_READY, LIDO__RELAXED);
     lido__store(&handle->side[1], LIDO__SIDE_READY, LIDO__RELAXED);

@@ -40,6 +40,9 @@ struct lido__reactor;
 #define LIDO__SIDE_WHAT ((uintptr_t)3)
 #define LIDO__SIDE_TRYING ((uintptr_t)4)
 
+/* Of `registration`. */
+#define LIDO__BOTH_SIDES ((uintptr_t)3)
+
 enum lido__handle_kind {
     LIDO__HANDLE_SOCKET, /* send and recv apply */
     LIDO__HANDLE_FILE,   /* a pipe: read and write only */
@@ -49,7 +52,8 @@ enum lido__handle_kind {
 };
 
 struct lido__handle {
-    lido__shared struct lido__reactor *reactor; /* where it is registered, or NULL */
+    lido__shared uintptr_t
+        registration; /* the reactor or NULL, and in the low bits the sides it watches */
     lido__shared uintptr_t side[2];
     int fd;
     uint8_t kind;  /* enum lido__handle_kind */
@@ -64,12 +68,29 @@ struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind);
 void lido__handle_free(struct lido__handle *handle);
 
 /*
- * Where the handle is registered. Relaxed: two tasks on two workers may use the two sides and register
- * it twice; the events of both are delivered, and the second registration ends with the descriptor.
+ * Where the handle is registered, or NULL. Relaxed: two tasks on two workers may use the two sides and
+ * register it twice; the events of both are delivered, and the second registration ends with the
+ * descriptor.
  */
 static inline struct lido__reactor *lido__handle_reactor(const struct lido__handle *handle)
 {
-    return lido__load(&handle->reactor, LIDO__RELAXED);
+    uintptr_t registration = lido__load(&handle->registration, LIDO__RELAXED);
+    return (struct lido__reactor *)(registration & ~LIDO__BOTH_SIDES);
+}
+
+/* Whether the reactor watches a side of the handle. */
+static inline bool lido__handle_watched(const struct lido__handle *handle,
+                                        const struct lido__reactor *reactor, unsigned side)
+{
+    uintptr_t registration = lido__load(&handle->registration, LIDO__RELAXED);
+    return ((registration ^ (uintptr_t)reactor) & ~LIDO__BOTH_SIDES) == 0 &&
+           registration >> side & 1;
+}
+
+static inline void lido__handle_register(struct lido__handle *handle, struct lido__reactor *reactor,
+                                         uintptr_t sides)
+{
+    lido__store(&handle->registration, (uintptr_t)reactor | sides, LIDO__RELAXED);
 }
 
 static inline struct lido__op *lido__side_op(uintptr_t word)

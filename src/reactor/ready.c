@@ -218,7 +218,8 @@ static __attribute__((noinline)) bool try_until_armed(struct lido__reactor *reac
             return false;
         if (claimed && attempt(reactor, op, side, was))
             return true;
-        int r = lido__handle_reactor(op->handle) == reactor ? 0 : watch(reactor, op);
+        bool watched = lido__handle_watched(op->handle, reactor, lido__op_side(op));
+        int r = watched ? 0 : watch(reactor, op);
         if (r < 0) {
             if (claimed)
                 let_go(op, side, LIDO__SIDE_DRAINED);
@@ -235,7 +236,8 @@ bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op, lido
     if (lido__op_state(op) == LIDO__OP_IDLE) {
         uintptr_t word = lido__load(side, LIDO__RELAXED);
         if (word == LIDO__SIDE_DRAINED) {
-            if (lido__handle_reactor(op->handle) == reactor && arm(op, side, false))
+            if (lido__handle_watched(op->handle, reactor, lido__op_side(op)) &&
+                arm(op, side, false))
                 return false;
         } else if (write_through(reactor, op, word)) {
             return true;

@@ -11,13 +11,12 @@
 
 #include "reactor/reactor.h"
 
-/* Registers the handle of an op with this reactor; 0 or a negative errno. */
+/* Sees to it that a reactor watches the op's side of its handle; 0 or a negative errno. */
 typedef int lido__watch(struct lido__reactor *reactor, const struct lido__op *op);
 
 /*
- * The submit of a readiness reactor. `watch` registers the op's handle for both sides, edge-triggered,
- * on the reactor; it is called when the op must wait and handle->reactor is not this one.
- * 0 or a negative errno.
+ * The submit of a readiness reactor. `watch` is called when the op must wait and this reactor does not
+ * watch its side yet; edge-triggered, so that this is once for each side and not for each op.
  */
 bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op, lido__watch *watch);
 

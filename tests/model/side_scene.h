@@ -100,7 +100,7 @@ void lido__thread_yield(void)
 static int watch(struct lido__reactor *reactor, const struct lido__op *op)
 {
     model_assert(!scene.closed);
-    lido__store(&op->handle->reactor, reactor, LIDO__RELAXED);
+    lido__handle_register(op->handle, reactor, LIDO__BOTH_SIDES);
     return 0;
 }
 
@@ -378,7 +378,7 @@ static void set_up(void)
 {
     bool cancels = has_thread(cancel_task, NULL);
     scene.handle = (struct lido__handle){
-        .reactor = &user_1->reactor,
+        .registration = (uintptr_t)&user_1->reactor | LIDO__BOTH_SIDES,
         .side = {LIDO__SIDE_READY, LIDO__SIDE_READY},
         .kind = LIDO__HANDLE_SOCKET,
     };

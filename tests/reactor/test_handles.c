@@ -154,7 +154,7 @@ static void a_released_handle_can_be_registered_elsewhere(const struct lido__rea
 static void register_with_both(struct setting *s)
 {
     register_with(s, s->first);
-    lido__store(&s->handle->reactor, NULL, LIDO__RELAXED);
+    lido__handle_register(s->handle, NULL, 0);
     register_with(s, s->second);
 }
 
