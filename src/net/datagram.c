@@ -45,25 +45,12 @@ int lido_bind_unix_datagram(lido_datagram **socket, const char *path)
 
 int lido_datagram_pair(lido_datagram *pair[2])
 {
-    struct lido__handle *first, *second;
-    int fds[2];
-    int r = lido__net_check();
-    if (r == 0)
-        r = lido__os_socketpair(AF_UNIX, SOCK_DGRAM, fds);
+    struct lido__handle *handles[2];
+    int r = lido__socket_pair(handles, SOCK_DGRAM);
     if (r < 0)
         return r;
-    r = lido__net_adopt(&first, fds[0], LIDO__HANDLE_SOCKET);
-    if (r < 0) {
-        lido__os_close(fds[1]);
-        return r;
-    }
-    r = lido__net_adopt(&second, fds[1], LIDO__HANDLE_SOCKET);
-    if (r < 0) {
-        lido__net_close(first, false);
-        return r;
-    }
-    pair[0] = (lido_datagram *)first;
-    pair[1] = (lido_datagram *)second;
+    pair[0] = (lido_datagram *)handles[0];
+    pair[1] = (lido_datagram *)handles[1];
     return 0;
 }
 

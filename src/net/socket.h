@@ -40,4 +40,7 @@ int lido__option_get(const struct lido__handle *handle, lido_option option, int 
 /* Before the descriptor of a handle that lingers is closed. */
 void lido__option_unlinger(int fd);
 
+/* Two connected Unix sockets of that type; -ENXIO outside of a task. */
+int lido__socket_pair(struct lido__handle *ret_pair[2], int type);
+
 #endif

@@ -6,13 +6,13 @@
 #include "net/socket.h"
 #include "os/os.h"
 
-int lido_stream_pair(lido_stream *pair[2])
+int lido__socket_pair(struct lido__handle *ret_pair[2], int type)
 {
-    struct lido__handle *first, *second;
+    struct lido__handle *first;
     int fds[2];
     int r = lido__net_check();
     if (r == 0)
-        r = lido__os_socketpair(AF_UNIX, SOCK_STREAM, fds);
+        r = lido__os_socketpair(AF_UNIX, type, fds);
     if (r < 0)
         return r;
     r = lido__net_adopt(&first, fds[0], LIDO__HANDLE_SOCKET);
@@ -20,13 +20,22 @@ int lido_stream_pair(lido_stream *pair[2])
         lido__os_close(fds[1]);
         return r;
     }
-    r = lido__net_adopt(&second, fds[1], LIDO__HANDLE_SOCKET);
-    if (r < 0) {
+    r = lido__net_adopt(&ret_pair[1], fds[1], LIDO__HANDLE_SOCKET);
+    if (r < 0)
         lido__net_close(first, false);
+    else
+        ret_pair[0] = first;
+    return r;
+}
+
+int lido_stream_pair(lido_stream *pair[2])
+{
+    struct lido__handle *handles[2];
+    int r = lido__socket_pair(handles, SOCK_STREAM);
+    if (r < 0)
         return r;
-    }
-    pair[0] = (lido_stream *)first;
-    pair[1] = (lido_stream *)second;
+    pair[0] = (lido_stream *)handles[0];
+    pair[1] = (lido_stream *)handles[1];
     return 0;
 }
 
