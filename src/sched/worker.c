@@ -91,14 +91,15 @@ void lido__worker_order(struct lido__worker *worker, uint32_t orders)
 }
 
 /*
- * The worker holds one token of the pool while it has live tasks. `came`: further tokens, of tasks that
- * have just arrived.
+ * Gives back the tokens of the pool that the worker does not need: all but one while it has live tasks.
+ * Only when there is nothing to run: while tasks keep coming, the pool's word is left to those who
+ * send them, and no cache line goes to and fro.
  */
-static void settle_tokens(struct lido__worker *worker, uint64_t came)
+static void settle_tokens(struct lido__worker *worker)
 {
-    bool needed = worker->live > 0;
-    uint64_t spare = worker->has_token + came - needed;
-    worker->has_token = needed;
+    uint64_t needed = worker->live > 0;
+    uint64_t spare = worker->tokens - needed;
+    worker->tokens = needed;
     if (spare)
         lido__pool_leave(worker->pool, spare);
 }
@@ -181,7 +182,7 @@ static void take_mail(struct lido__worker *worker)
         arrived += receive(worker, link);
         link = next;
     }
-    settle_tokens(worker, arrived);
+    worker->tokens += arrived;
 }
 
 /* ---- Running ----------------------------------------------------------------------------------- */
@@ -232,8 +233,6 @@ void lido__worker_finish(struct lido__worker *worker, lido_task *task, int resul
     if (was & LIDO__NOTIFIED)
         return;
     leave(worker);
-    if (worker->live == 0)
-        settle_tokens(worker, 0);
 }
 
 void lido__worker_starve(struct lido__worker *worker, lido_task *task)
@@ -321,6 +320,8 @@ static uint64_t patience(struct lido__worker *worker)
 {
     if (!lido__fifo_empty(&worker->queue) || worker->stop)
         return 0;
+    if (worker->tokens > (worker->live > 0))
+        settle_tokens(worker); /* may end the pool: then there is mail */
     worker->parked = lido__inbox_park(&worker->inbox);
     if (!worker->parked)
         return 0;

@@ -51,7 +51,7 @@ struct lido__worker {
     void *fibers; /* of the fiber room: struct lido__carrier */
     int *errno_address;
     uint64_t cancel_at; /* ns: when to cancel all tasks of the pool, or LIDO__NEVER */
-    bool has_token;     /* of the pool: while there are live tasks */
+    uint64_t tokens;    /* of the pool; at least one while there are live tasks */
     bool refusing;      /* CANCEL has come: tasks that arrive are cancelled, spawns refused */
     bool stop;
     unsigned index;
