@@ -9,7 +9,7 @@
 
 #define CHUNK_SLOTS 64u
 /* How many free stacks a worker trades with the depot at a time. */
-#define CACHE_BATCH 32u
+#define CACHE_BATCH 64u
 /* Tops of the stacks: 16 of them, a cache line apart. */
 #define COLOURS 16u
 #define CACHE_LINE 64u
