@@ -15,7 +15,8 @@
 
 /* ---- A worker and its thread -------------------------------------------------------------------- */
 
-int lido__seat_open(struct lido__seat *seat)
+/* A worker's life, on the thread that carries it: until it is ordered to stop. */
+static int seat_open(struct lido__seat *seat)
 {
     struct lido_runtime *runtime = seat->runtime;
     const lido_config *config = &runtime->settings.config;
@@ -27,7 +28,7 @@ int lido__seat_open(struct lido__seat *seat)
     return r;
 }
 
-void lido__seat_run(struct lido__seat *seat)
+static void seat_run(struct lido__seat *seat)
 {
     const lido_config *config = &seat->runtime->settings.config;
     lido__worker_loop(seat->worker);
@@ -40,12 +41,12 @@ void lido__seat_run(struct lido__seat *seat)
 static void seat_main(void *arg)
 {
     struct lido__seat *seat = arg;
-    int r = lido__seat_open(seat);
+    int r = seat_open(seat);
     /* Release: what after_start did is seen by whoever started the runtime. */
     lido__store(&seat->ready, r < 0 ? (uint32_t)r : STARTED, LIDO__RELEASE);
     lido__futex_wake(&seat->ready, 1);
     if (r == 0)
-        lido__seat_run(seat);
+        seat_run(seat);
 }
 
 /* Starts the thread of a seat and waits until it is ready: one after the other, so that an error is
@@ -151,8 +152,8 @@ static void free_runtime(struct lido_runtime *runtime)
     free(runtime);
 }
 
-int lido__runtime_build(struct lido_runtime **ret_runtime, const lido_config *config,
-                        unsigned first)
+/* Builds all of it; the threads of the seats from `first` on are running. -EINVAL, -EAGAIN, ... */
+static int build(struct lido_runtime **ret_runtime, const lido_config *config, unsigned first)
 {
     struct lido__settings settings;
     int r = lido__config_resolve(&settings, config, NULL, 0);
@@ -211,7 +212,7 @@ static int spawn_root(struct lido_runtime *runtime, lido_task **task, lido_fn fn
 
 int lido_runtime_new(lido_runtime **runtime, const lido_config *config)
 {
-    return lido__runtime_build(runtime, config, 0);
+    return build(runtime, config, 0);
 }
 
 int lido_block_on(lido_runtime *runtime, lido_fn fn, void *arg)
@@ -252,13 +253,13 @@ static int run_seated(struct lido_runtime *runtime, lido_fn fn, void *arg, int *
     on_caller.placement = LIDO_PLACE_WORKER;
     int r = spawn_root(runtime, &task, root_main, &root, &on_caller);
     lido__pool_end_on_idle(&runtime->pool);
-    lido__seat_run(&runtime->seats[0]);
+    seat_run(&runtime->seats[0]);
     return r < 0 ? r : lido_join(task, result);
 }
 
 static int sit_and_run(struct lido_runtime *runtime, lido_fn fn, void *arg, int *result)
 {
-    int r = lido__seat_open(&runtime->seats[0]);
+    int r = seat_open(&runtime->seats[0]);
     return r < 0 ? r : run_seated(runtime, fn, arg, result);
 }
 
@@ -282,7 +283,7 @@ int lido_run(const lido_config *config, lido_fn fn, void *arg)
     int result;
     if (lido__worker_current())
         return -EDEADLK;
-    int r = lido__runtime_build(&runtime, config, 1);
+    int r = build(&runtime, config, 1);
     if (r < 0)
         return r;
     r = runtime->settings.config.pin_cpus ? run_pinned(runtime, fn, arg, &result)

@@ -42,21 +42,10 @@ struct lido_runtime {
     void *report_arg;
 };
 
-/* Builds all of it; the threads of the seats from `first` on are running. -EINVAL, -EAGAIN, ... */
-int lido__runtime_build(struct lido_runtime **ret_runtime, const lido_config *config,
-                        unsigned first);
-
 /* The workers have been told to stop: joins their threads and frees all. */
 void lido__runtime_destroy(struct lido_runtime *runtime);
 
-/* A worker's life, on the thread that carries it: until it is ordered to stop. */
-int lido__seat_open(struct lido__seat *seat);
-void lido__seat_run(struct lido__seat *seat);
-
 /* worker->report: this worker's part of a report of the tasks that are left. */
 void lido__report_worker(struct lido__worker *worker);
-/* Reports the tasks of all workers, also of those that do not answer. */
-void lido__report_all(struct lido_runtime *runtime,
-                      void (*report)(void *report_arg, const lido_stuck *stuck), void *report_arg);
 
 #endif

@@ -68,8 +68,9 @@ static void tell_silent(struct lido_runtime *runtime, struct lido__worker *worke
     runtime->report(runtime->report_arg, &stuck);
 }
 
-void lido__report_all(struct lido_runtime *runtime,
-                      void (*report)(void *report_arg, const lido_stuck *stuck), void *report_arg)
+/* Reports the tasks of all workers, also of those that do not answer. */
+static void report_all(struct lido_runtime *runtime,
+                       void (*report)(void *report_arg, const lido_stuck *stuck), void *report_arg)
 {
     pthread_mutex_lock(&runtime->report_lock);
     uint32_t round = ++runtime->report_round;
@@ -122,7 +123,7 @@ int lido_shutdown(lido_runtime *runtime, lido_shutdown_how how, int64_t timeout_
     if (!stopped_by(pool, timeout_ms)) {
         if (lido__pool_go_on(pool)) {
             if (report)
-                lido__report_all(runtime, report, report_arg);
+                report_all(runtime, report, report_arg);
             return -ETIMEDOUT;
         }
         /* It ended in the last moment, and whoever ended it is about to say so. */
