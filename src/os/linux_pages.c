@@ -52,12 +52,6 @@ void lido__pages_release(void *base, size_t bytes)
         LIDO__ASSERT(munmap(base, bytes) == 0);
 }
 
-void lido__pages_discard(void *base, size_t bytes)
-{
-    /* Memory that the system does not take back is no error: it is only not saved. */
-    madvise(base, bytes, MADV_DONTNEED);
-}
-
 /* ---- Guards ----------------------------------------------------------------------------------- */
 
 struct guards {

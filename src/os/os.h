@@ -112,9 +112,6 @@ int lido__pages_reserve(void **ret_base, size_t bytes);
 /* Ends a reservation: the same base and size. NULL is allowed. */
 void lido__pages_release(void *base, size_t bytes);
 
-/* Gives the memory back to the system; the pages stay reserved and read as zero. Keeps guards. */
-void lido__pages_discard(void *base, size_t bytes);
-
 /*
  * Makes guards: of each of the `count` strides from `base` on the first guard_bytes fault when they
  * are touched, and hold no memory. All sizes are multiples of the page size. Guards last until the

@@ -102,18 +102,6 @@ static void release_takes_null(void **state)
     lido__pages_release(NULL, 4096);
 }
 
-static void a_discarded_page_reads_as_zero(void **state)
-{
-    (void)state;
-    size_t bytes = 2 * lido__page_size();
-    char *base = reserve(bytes);
-    memset(base, 7, bytes);
-    lido__pages_discard(base, lido__page_size());
-    assert_int_equal(base[0], 0);
-    assert_int_equal(base[lido__page_size()], 7);
-    lido__pages_release(base, bytes);
-}
-
 /* True for each test of guards that runs with a method which this kernel refused. */
 static bool refused_method(enum lido__guard_method method)
 {
@@ -176,20 +164,6 @@ static void a_guard_of_several_pages_is_whole(void **state)
     }
 }
 
-static void a_discard_keeps_the_guards(void **state)
-{
-    (void)state;
-    for (int method = LIDO__GUARD_BATCH; method <= LIDO__GUARD_PROTECT; method++) {
-        char *base = reserve(stride());
-        lido__pages_guard_force(method);
-        assert_int_equal(lido__pages_guard(base, stride(), lido__page_size(), 1), 0);
-        lido__pages_discard(base, stride());
-        assert_true(faults(base));
-        assert_false(faults(base + lido__page_size()));
-        lido__pages_release(base, stride());
-    }
-}
-
 static void no_guards_are_no_error(void **state)
 {
     (void)state;
@@ -224,12 +198,10 @@ int main(void)
         cmocka_unit_test(a_touched_page_costs_one_page_and_not_a_huge_one),
         cmocka_unit_test(too_large_a_reservation_is_enomem_and_touches_nothing),
         cmocka_unit_test(release_takes_null),
-        cmocka_unit_test(a_discarded_page_reads_as_zero),
         cmocka_unit_test(guards_made_in_batches_fault),
         cmocka_unit_test(guards_made_one_by_one_fault),
         cmocka_unit_test(guards_made_by_mprotect_fault),
         cmocka_unit_test(a_guard_of_several_pages_is_whole),
-        cmocka_unit_test(a_discard_keeps_the_guards),
         cmocka_unit_test(no_guards_are_no_error),
         cmocka_unit_test(guards_outside_of_a_reservation_are_enomem),
     };
