@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "os/os.h"
+#include "sched/section.h"
 #include "sched/spawn.h"
 
 /* How far down a sleeping fiber's stack is worth fetching before it runs. */
@@ -88,17 +89,48 @@ static inline __attribute__((always_inline)) void foresee(const struct lido__wor
         __builtin_prefetch(top + 64 * line);
 }
 
-/* The poll of a fiber's future: from the loop of the worker to the fiber, and back from any. */
-static int fiber_poll(lido_future *future, const lido_waker *waker)
+/* From the loop of the worker to a fiber, and back from any. */
+static void visit(struct lido__carrier *carrier, struct lido__fiber *fiber)
 {
-    struct lido__fiber *fiber = lido__container_of(future, struct lido__fiber, future);
-    struct lido__carrier *carrier = carrier_of(lido__worker_current());
-    (void)waker;
     lido__annotate_leave(&carrier->annotation, &fiber->annotation, 0);
     lido__switch(&carrier->loop, &fiber->context);
-    carrier = carrier_of(lido__worker_current());
     lido__annotate_arrive(&carrier->annotation);
     bury(carrier);
+}
+
+/*
+ * The section that the fiber which came back is in, on the thread's own stack. True: it has ended, and the
+ * worker is still this thread's. False: the fiber will go on where its worker is, and is told.
+ */
+static bool run_section(struct lido__worker *worker, struct lido__carrier *carrier)
+{
+    struct lido__section *section = carrier->section;
+    carrier->section = NULL;
+    uint32_t ticket = lido__section_enter(worker);
+    if (section->entered)
+        section->entered(worker);
+    section->result = section->fn(section->arg);
+    if (lido__section_leave(worker, ticket)) {
+        section->done = 1;
+        return true;
+    }
+    /* The reference first: once it is `done` the fiber may be seen to go on, and be gone. Release: it
+       sees what fn did. */
+    lido_waker waker = lido__waker_own(section->task);
+    lido__store(&section->done, 1, LIDO__RELEASE);
+    lido__wake_consume(waker);
+    return false;
+}
+
+/* The poll of a fiber's future. */
+static int fiber_poll(lido_future *future, const lido_waker *waker)
+{
+    struct lido__worker *worker = lido__worker_current();
+    struct lido__carrier *carrier = carrier_of(worker);
+    (void)waker;
+    visit(carrier, lido__container_of(future, struct lido__fiber, future));
+    while (__builtin_expect(carrier->section != NULL, 0) && run_section(worker, carrier))
+        visit(carrier, lido__fiber_of(worker->current));
     return LIDO_PENDING;
 }
 
@@ -183,6 +215,33 @@ ssize_t lido__await(struct lido__op *op)
     return op->result;
 }
 
+/* To the thread's stack, past whatever could run next. */
+static void leave_for_section(struct lido__worker *worker, struct lido__fiber *self,
+                              struct lido__section *section)
+{
+    struct lido__carrier *carrier = carrier_of(worker);
+    carrier->section = section;
+    lido__annotate_leave(&self->annotation, &carrier->annotation, 0);
+    lido__switch(&self->context, &carrier->loop);
+    lido__annotate_arrive(&self->annotation);
+    bury(carrier_of(lido__worker_current()));
+}
+
+int lido__fiber_section(struct lido__worker *worker, struct lido__section *section)
+{
+    struct lido__fiber *self = lido__fiber_of(worker->current);
+    int saved_errno = *worker->errno_address;
+    section->task = worker->current;
+    section->done = 0;
+    self->awaits = "blocking";
+    leave_for_section(worker, self, section);
+    /* Acquire: pairs with the release of the thread that it was left to. */
+    while (!lido__load(&section->done, LIDO__ACQUIRE))
+        lido__fiber_suspend(lido__worker_current(), "blocking");
+    *lido__worker_current()->errno_address = saved_errno;
+    return section->result;
+}
+
 int lido_yield(void)
 {
     int error;
@@ -209,19 +268,23 @@ int lido_spawn_at(lido_runtime *runtime, lido_task **task, lido_fn fn, void *arg
     return lido__spawn(&spawn, task);
 }
 
-int lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *worker,
-                       struct lido__stack_depot *depot)
+void lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *worker,
+                        struct lido__stack_depot *depot)
+{
+    lido__stack_cache_init(&carrier->stacks, depot);
+    carrier->dead = NULL;
+    carrier->section = NULL;
+    worker->fibers = carrier;
+}
+
+int lido__carrier_seat(struct lido__carrier *carrier)
 {
     void *low;
     size_t size;
     int r = lido__thread_stack(&low, &size);
-    if (r < 0)
-        return r;
-    lido__annotate_thread(&carrier->annotation, low, size);
-    lido__stack_cache_init(&carrier->stacks, depot);
-    carrier->dead = NULL;
-    worker->fibers = carrier;
-    return 0;
+    if (r == 0)
+        lido__annotate_thread(&carrier->annotation, low, size);
+    return r;
 }
 
 void lido__carrier_fini(struct lido__carrier *carrier)

@@ -74,14 +74,36 @@ static inline void lido__stack_give(struct lido__stack_cache *cache, struct lido
 struct lido__carrier {
     struct lido__context loop;
     struct lido__annotation annotation;
-    struct lido__fiber *dead; /* has ended, on the stack that is to be given back */
+    struct lido__fiber *dead;      /* has ended, on the stack that is to be given back */
+    struct lido__section *section; /* to be run on the thread's stack */
     struct lido__stack_cache stacks;
 };
 
-/* Prepares the worker to run fibers. On the thread that carries it, before its loop; and after. */
-int lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *worker,
-                       struct lido__stack_depot *depot);
+/* Prepares the worker to run fibers; and after it has ended. */
+void lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *worker,
+                        struct lido__stack_depot *depot);
 void lido__carrier_fini(struct lido__carrier *carrier);
+
+/* The calling thread is going to carry the worker. A negative errno: its stack is not known. */
+int lido__carrier_seat(struct lido__carrier *carrier);
+
+/* Code that may block, to be run on the stack of the thread while its fiber waits. */
+struct lido__section {
+    lido_fn fn;
+    void *arg;
+    lido_task *task;
+    int result;
+    lido__shared uint32_t done;
+    /* Called within the section, before fn, on the thread: that there is one. */
+    void (*entered)(struct lido__worker *worker);
+};
+
+/*
+ * Runs section->fn(arg) on the thread that carries the current fiber's worker, and returns its result.
+ * If it takes long, another thread carries the worker meanwhile, and the fiber returns to the worker when
+ * the section has ended, which neither cancellation nor deadline can bring about.
+ */
+int lido__fiber_section(struct lido__worker *worker, struct lido__section *section);
 
 /* pool->start: gives a task that has not started its stack. -ENOMEM. */
 int lido__fiber_start(struct lido__worker *worker, lido_task *task);

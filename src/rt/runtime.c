@@ -20,7 +20,8 @@ static int seat_open(struct lido__seat *seat)
 {
     struct lido_runtime *runtime = seat->runtime;
     const lido_config *config = &runtime->settings.config;
-    int r = lido__carrier_init(&seat->carrier, seat->worker, &runtime->stacks);
+    lido__carrier_init(&seat->carrier, seat->worker, &runtime->stacks);
+    int r = lido__carrier_seat(&seat->carrier);
     if (r == 0 && config->report_faults)
         r = lido__fault_stack_enter(&seat->signal_stack);
     if (r == 0 && config->after_start)

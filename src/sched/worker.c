@@ -255,10 +255,13 @@ static bool start(struct lido__worker *worker, lido_task *task)
     return false;
 }
 
-static void poll(struct lido__worker *worker, lido_task *task)
+/* False: the worker has been taken from this thread. */
+static bool poll(struct lido__worker *worker, lido_task *task)
 {
     lido_waker waker = lido__waker_borrow(task);
     int result = task->future->poll(task->future, &waker);
+    if (__builtin_expect(lido__worker_current() != worker, 0))
+        return false;
     /* Fibers may have passed the worker on among themselves: this is about the one that came back,
        if it has not ended. */
     task = worker->current;
@@ -266,15 +269,17 @@ static void poll(struct lido__worker *worker, lido_task *task)
         lido__worker_suspend(worker, task);
     else if (task)
         lido__worker_finish(worker, task, result);
+    return true;
 }
 
-static void run(struct lido__worker *worker, lido_task *task)
+static bool run(struct lido__worker *worker, lido_task *task)
 {
     if (task->flags & LIDO__TASK_ENDED)
         lido__task_unref(task); /* was woken in its last poll */
-    else if (!(task->flags & LIDO__TASK_UNSTARTED) || start(worker, task))
-        poll(worker, task);
+    else if ((!(task->flags & LIDO__TASK_UNSTARTED) || start(worker, task)) && !poll(worker, task))
+        return false;
     lido__worker_set_current(worker, NULL);
+    return true;
 }
 
 /* ---- Looking ----------------------------------------------------------------------------------- */
@@ -359,16 +364,18 @@ static void drop_ended(struct lido__worker *worker)
         lido__task_unref(lido__container_of(link, lido_task, run));
 }
 
-void lido__worker_loop(struct lido__worker *worker)
+bool lido__worker_loop(struct lido__worker *worker)
 {
     lido__worker_of_thread = worker;
+    lido__worker_set_current(worker, NULL);
     worker->errno_address = &errno;
     worker->slice_left = worker->slice;
     while (!worker->stop) {
         lido_task *task;
         take_mail(worker);
         while ((task = lido__worker_next(worker, 0, 0)))
-            run(worker, task);
+            if (!run(worker, task))
+                return false;
         if (!goes_on(worker))
             look(worker);
     }
@@ -376,4 +383,5 @@ void lido__worker_loop(struct lido__worker *worker)
     drop_ended(worker);
     settle_wakes(worker);
     lido__worker_of_thread = NULL;
+    return true;
 }

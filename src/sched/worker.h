@@ -60,6 +60,9 @@ struct lido__worker {
     struct lido__node tasks; /* all live tasks */
     struct lido__wheel wheel;
     void (*report)(struct lido__worker *worker); /* what ORDER_REPORT calls */
+
+    /* Odd while the thread that carries the worker is in a blocking section; see section.h. */
+    lido__shared uint32_t section __attribute__((aligned(64)));
 } __attribute__((aligned(64)));
 
 /* The thread's worker, or NULL. A fiber that could migrate must ask again after each wait. */
@@ -75,8 +78,11 @@ int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsi
                       const struct lido__reactor_ops *reactor);
 void lido__worker_fini(struct lido__worker *worker);
 
-/* Carries the worker on the calling thread until it is ordered to stop. */
-void lido__worker_loop(struct lido__worker *worker);
+/*
+ * Carries the worker on the calling thread. True: it was ordered to stop, and has. False: it was taken
+ * from this thread in a blocking section, and another thread may carry it: nothing of it may be touched.
+ */
+bool lido__worker_loop(struct lido__worker *worker);
 
 /* Any thread. */
 void lido__worker_order(struct lido__worker *worker, uint32_t orders);
