@@ -87,6 +87,22 @@ int lido__futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_n
 /* Wakes at most `count` of those who sleep on the word (INT_MAX: all). Returns how many. */
 int lido__futex_wake(uint32_t *word, int count);
 
+/* ---- Barriers in other threads ---------------------------------------------------------------- */
+
+/*
+ * Makes lido__barrier_all possible in this process. Once is enough, again is harmless. A negative errno:
+ * the kernel has no such thing (-ENOSYS, -EINVAL), or does not let us (-EPERM).
+ */
+int lido__barrier_init(void);
+
+/*
+ * A full memory barrier in the caller and in every other thread of the process, at some point of each
+ * between the beginning and the end of the call. So a thread that is asked rarely pays nothing
+ * for it elsewhere: there a barrier to the compiler (lido__fence_light) will do. Only after
+ * lido__barrier_init has returned 0.
+ */
+void lido__barrier_all(void);
+
 /* ---- Cpus ------------------------------------------------------------------------------------- */
 
 /*

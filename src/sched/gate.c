@@ -1,0 +1,85 @@
+#include "sched/gate.h"
+
+#include "os/os.h"
+
+void lido__gate_init(struct lido__gate *gate, bool fenced)
+{
+    gate->inside = 0;
+    gate->wanted = fenced ? LIDO__GATE_FENCED : 0;
+    gate->fenced = fenced;
+}
+
+/* ---- The owner -------------------------------------------------------------------------------- */
+
+/*
+ * One attempt: whether no seizer is there. seq_cst on both words, for gates that are fenced: either this
+ * load sees what `want` has exchanged, or `is_out` sees what is exchanged here. For others the
+ * light fence would do, but this is the slow path.
+ */
+static bool step_in(struct lido__gate *gate)
+{
+    lido__exchange(&gate->inside, 1, LIDO__SEQ_CST);
+    return !(lido__load(&gate->wanted, LIDO__SEQ_CST) & LIDO__GATE_WANTED);
+}
+
+/* Release: the seizer may read this 0 and not the one of the last leave. */
+static void step_back(struct lido__gate *gate)
+{
+    lido__store(&gate->inside, 0, LIDO__RELEASE);
+}
+
+static void wait_for_release(struct lido__gate *gate)
+{
+    uint32_t wanted;
+    while ((wanted = lido__load(&gate->wanted, LIDO__RELAXED)) & LIDO__GATE_WANTED)
+        lido__futex_wait(&gate->wanted, wanted, LIDO__FOREVER);
+}
+
+void lido__gate_enter_slowly(struct lido__gate *gate)
+{
+    while (!step_in(gate)) {
+        step_back(gate);
+        wait_for_release(gate);
+    }
+}
+
+/* ---- The seizer ------------------------------------------------------------------------------- */
+
+static void want(struct lido__gate *gate)
+{
+    if (gate->fenced) {
+        lido__exchange(&gate->wanted, LIDO__GATE_FENCED | LIDO__GATE_WANTED, LIDO__SEQ_CST);
+    } else {
+        lido__store(&gate->wanted, LIDO__GATE_WANTED, LIDO__RELAXED);
+        lido__barrier_all();
+    }
+}
+
+/* seq_cst, which is acquire, for gates that are fenced. */
+static bool is_out(struct lido__gate *gate)
+{
+    return lido__load(&gate->inside, LIDO__SEQ_CST) == 0;
+}
+
+void lido__gate_seize(struct lido__gate *gate)
+{
+    want(gate);
+    while (!is_out(gate))
+        lido__thread_yield();
+}
+
+bool lido__gate_try_seize(struct lido__gate *gate)
+{
+    want(gate);
+    if (is_out(gate))
+        return true;
+    lido__gate_release(gate);
+    return false;
+}
+
+/* The owner's thread may go on, and away, before the wake: that only names the address. */
+void lido__gate_release(struct lido__gate *gate)
+{
+    lido__store(&gate->wanted, gate->fenced ? LIDO__GATE_FENCED : 0, LIDO__RELEASE);
+    lido__futex_wake(&gate->wanted, 1);
+}

@@ -1,0 +1,88 @@
+/*
+ * The gate of a worker: a lock that is biased towards one thread.
+ *
+ * The thread that carries the worker is inside all the time and pays two plain stores and a load for it;
+ * another thread (the lifeguard) wants to get in hardly ever, and pays for both: it makes every thread
+ * of the process pass a full memory barrier (lido__barrier_all).
+ *
+ *     owner                                   seizer
+ *     enter:  inside = 1                      seize:  wanted = 1
+ *             barrier to the compiler                 barrier to all threads
+ *             wanted? then step back and wait         wait until inside is 0
+ *     ...                                     ...
+ *     leave:  inside = 0                      release: wanted = 0, wake the owner
+ *
+ * The owner's thread passes the seizer's barrier somewhere. Is it before the owner looks at `wanted`, then
+ * the owner finds it 1 and steps back. Is it after that, then `inside` = 1 lies before the barrier,
+ * and the seizer sees it. So never are both inside.
+ *
+ * The barrier only settles who sees what. That one sees what the other wrote while it was inside
+ * follows from the values that are read, as ever: the seizer reads with acquire the `inside` = 0 that the
+ * owner has stored with release when it left, and the owner reads with acquire the `wanted` = 0 that
+ * the seizer stored with release. So ThreadSanitizer needs to know nothing of the barrier.
+ *
+ * Without such a barrier (`fenced`) both sides use sequentially consistent operations instead. Then
+ * `wanted` always has the bit FENCED, which leads the owner to the slow path, where it does so; so
+ * the fast path is one and the same, and does not ask.
+ *
+ * The owner may be another thread from one time to the next, if the change is made outside and
+ * ordered by other means.
+ *
+ * Rejected: a mutex, which is two atomic read-modify-writes for each time that somebody wants nothing.
+ * The idea: D. Dice, H. Huang, M. Yang, "Asymmetric Dekker Synchronization" (2001).
+ * Model-checked in tests/model/test_gate.c.
+ */
+#ifndef LIDO_SCHED_GATE_H
+#define LIDO_SCHED_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+
+struct lido__gate {
+    lido__shared uint32_t inside; /* how deep the owner is in; written by the owner */
+    lido__shared uint32_t wanted; /* a futex: the bits below; written by the seizer */
+    bool fenced;
+};
+
+#define LIDO__GATE_WANTED 1u
+#define LIDO__GATE_FENCED 2u
+
+/* `fenced`: lido__barrier_init has failed. */
+void lido__gate_init(struct lido__gate *gate, bool fenced);
+
+/* The rest of the first enter, when `wanted` is not 0. */
+void lido__gate_enter_slowly(struct lido__gate *gate);
+
+/* ---- The owner -------------------------------------------------------------------------------- */
+
+/* Waits while a seizer is in. May be nested. */
+static inline void lido__gate_enter(struct lido__gate *gate)
+{
+    uint32_t depth = lido__load(&gate->inside, LIDO__RELAXED);
+    lido__store(&gate->inside, depth + 1, LIDO__RELAXED);
+    if (depth > 0)
+        return;
+    lido__fence_light();
+    if (__builtin_expect(lido__load(&gate->wanted, LIDO__ACQUIRE) != 0, 0))
+        lido__gate_enter_slowly(gate);
+}
+
+static inline void lido__gate_leave(struct lido__gate *gate)
+{
+    uint32_t depth = lido__load(&gate->inside, LIDO__RELAXED);
+    lido__store(&gate->inside, depth - 1, LIDO__RELEASE);
+}
+
+/* ---- Any other thread; one at a time ---------------------------------------------------------- */
+
+/* Waits until the owner is out, and keeps it out. */
+void lido__gate_seize(struct lido__gate *gate);
+
+/* The same if the owner is out; false: it is inside, and nothing has changed. */
+bool lido__gate_try_seize(struct lido__gate *gate);
+
+void lido__gate_release(struct lido__gate *gate);
+
+#endif
