@@ -277,14 +277,9 @@ void lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *work
     worker->fibers = carrier;
 }
 
-int lido__carrier_seat(struct lido__carrier *carrier)
+void lido__carrier_seat(struct lido__carrier *carrier, const void *stack_low, size_t stack_size)
 {
-    void *low;
-    size_t size;
-    int r = lido__thread_stack(&low, &size);
-    if (r == 0)
-        lido__annotate_thread(&carrier->annotation, low, size);
-    return r;
+    lido__annotate_thread(&carrier->annotation, stack_low, stack_size);
 }
 
 void lido__carrier_fini(struct lido__carrier *carrier)

@@ -84,8 +84,8 @@ void lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *work
                         struct lido__stack_depot *depot);
 void lido__carrier_fini(struct lido__carrier *carrier);
 
-/* The calling thread is going to carry the worker. A negative errno: its stack is not known. */
-int lido__carrier_seat(struct lido__carrier *carrier);
+/* The calling thread, whose own stack this is, is going to carry the worker. */
+void lido__carrier_seat(struct lido__carrier *carrier, const void *stack_low, size_t stack_size);
 
 /* Code that may block, to be run on the stack of the thread while its fiber waits. */
 struct lido__section {

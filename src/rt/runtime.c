@@ -21,7 +21,11 @@ static int seat_open(struct lido__seat *seat)
     struct lido_runtime *runtime = seat->runtime;
     const lido_config *config = &runtime->settings.config;
     lido__carrier_init(&seat->carrier, seat->worker, &runtime->stacks);
-    int r = lido__carrier_seat(&seat->carrier);
+    void *stack_low;
+    size_t stack_size;
+    int r = lido__thread_stack(&stack_low, &stack_size);
+    if (r == 0)
+        lido__carrier_seat(&seat->carrier, stack_low, stack_size);
     if (r == 0 && config->report_faults)
         r = lido__fault_stack_enter(&seat->signal_stack);
     if (r == 0 && config->after_start)
