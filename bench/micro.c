@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/figure.h"
+
 #define REPETITIONS 9
 #define REPETITIONS_MAX 1001
 
@@ -51,31 +53,7 @@ static int repeat(void *arg)
     return 0;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void print_figure(const struct micro_figure *figure, const double *sorted, unsigned count,
-                         bool json)
-{
-    static bool further;
-    const char *unit = figure->unit ? figure->unit : "ns";
-    double median = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
-    double max = sorted[count - 1];
-    if (json)
-        printf("%s\n  {\"name\": \"%s\", \"median_%s\": %.2f, \"min_%s\": %.2f, \"max_%s\": %.2f}",
-               further ? "," : "", figure->name, unit, median, unit, sorted[0], unit, max);
-    else
-        printf("%s%s%s %.2f %.2f %.2f\n", figure->name, figure->unit ? "_" : "",
-               figure->unit ? unit : "", median, sorted[0], max);
-    fflush(stdout);
-    further = true;
-}
-
-static void run(const struct micro *micro, unsigned repetitions, bool json)
+static void run(const struct micro *micro, unsigned repetitions)
 {
     static struct series series;
     series.micro = micro;
@@ -85,10 +63,8 @@ static void run(const struct micro *micro, unsigned repetitions, bool json)
         micro_check("run", lido_run(&config, repeat, &series));
     else
         repeat(&series);
-    for (unsigned f = 0; f < MICRO_FIGURES && micro->figures[f].name; f++) {
-        qsort(series.values[f], repetitions, sizeof(double), ascending);
-        print_figure(&micro->figures[f], series.values[f], repetitions, json);
-    }
+    for (unsigned f = 0; f < MICRO_FIGURES && micro->figures[f].name; f++)
+        bench_figure(micro->figures[f].name, micro->figures[f].unit, series.values[f], repetitions);
 }
 
 static const struct micro *find(const char *name)
@@ -118,13 +94,11 @@ int main(int argc, char **argv)
     for (int n = i; n < argc; n++)
         find(argv[n]); /* complains before anything has been run */
 
-    if (json)
-        printf("[");
+    bench_figures_begin(json);
     for (size_t n = 0; n < COUNT && i == argc; n++)
-        run(all[n], repetitions, json);
+        run(all[n], repetitions);
     for (int n = i; n < argc; n++)
-        run(find(argv[n]), repetitions, json);
-    if (json)
-        printf("\n]\n");
+        run(find(argv[n]), repetitions);
+    bench_figures_end();
     return 0;
 }

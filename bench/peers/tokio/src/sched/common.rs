@@ -1,0 +1,109 @@
+//! What the jobs share.
+
+use std::future::Future;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+
+pub struct Setup {
+    pub workers: usize,
+    pub current_thread: bool,
+}
+
+pub struct Job {
+    pub name: &'static str,
+    /// It makes no sense, or panics, on a runtime without threads.
+    pub needs_threads: bool,
+    /// One repetition, in ns per operation.
+    pub measure: fn(&Runtime) -> f64,
+}
+
+static CPU_TIME: AtomicBool = AtomicBool::new(false);
+
+/// From now on what is measured is the CPU time of the process and not the time that passes.
+pub fn measure_cpu_time() {
+    CPU_TIME.store(true, Ordering::Relaxed);
+}
+
+fn read_clock(clock: libc::clockid_t) -> u64 {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: clock_gettime fills in what it is given; these clocks exist.
+    let time = unsafe {
+        assert_eq!(libc::clock_gettime(clock, time.as_mut_ptr()), 0);
+        time.assume_init()
+    };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// ns, of the clock that is measured by.
+pub fn clock() -> u64 {
+    let cpu_time = CPU_TIME.load(Ordering::Relaxed);
+    read_clock(if cpu_time { libc::CLOCK_PROCESS_CPUTIME_ID } else { libc::CLOCK_MONOTONIC })
+}
+
+/// ns that pass.
+pub fn now() -> u64 {
+    read_clock(libc::CLOCK_MONOTONIC)
+}
+
+/// What an operation took, of a repetition that began at `began`.
+pub fn per_operation(began: u64, operations: usize) -> f64 {
+    (clock() - began) as f64 / operations as f64
+}
+
+/// Measures `iterations` of `job`, awaited by the future that block_on runs on the calling thread,
+/// as in tokio's own benchmarks.
+pub fn on_root<F, Fut>(runtime: &Runtime, iterations: usize, operations: usize, job: F) -> f64
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = ()>,
+{
+    runtime.block_on(async {
+        let began = clock();
+        for _ in 0..iterations {
+            job().await;
+        }
+        per_operation(began, iterations * operations)
+    })
+}
+
+/// The same, awaited by a task, on a worker.
+pub fn on_task<F, Fut>(runtime: &Runtime, iterations: usize, operations: usize, job: F) -> f64
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let task = runtime.spawn(async move {
+        let began = clock();
+        for _ in 0..iterations {
+            job().await;
+        }
+        per_operation(began, iterations * operations)
+    });
+    runtime.block_on(task).unwrap()
+}
+
+/// Tasks count down; the last one wakes the one that waits.
+pub struct CountDown {
+    left: AtomicUsize,
+    over: Notify,
+}
+
+impl CountDown {
+    pub fn new(count: usize) -> Arc<CountDown> {
+        Arc::new(CountDown { left: AtomicUsize::new(count), over: Notify::new() })
+    }
+
+    pub fn one(&self) {
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.over.notify_one();
+        }
+    }
+
+    pub async fn wait(&self) {
+        self.over.notified().await;
+    }
+}
