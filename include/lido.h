@@ -329,6 +329,29 @@ typedef struct lido_deadline {
 LIDO_API lido_deadline lido_deadline_push(int64_t ms);
 LIDO_API void lido_deadline_pop(lido_deadline *deadline);
 
+/* ---- Messages between tasks -------------------------------------------------------------------- */
+
+/*
+ * A task that waits for another, in a future: embedded in the future, LIDO_WAIT_INIT (all zero) before the first
+ * poll. The functions called lido_*_poll return LIDO_PENDING, or what the function without _poll
+ * returns. Until one has returned something other than LIDO_PENDING, or lido_wait_forgo was called, the wait
+ * and what it waits for stay where they are, and the same task polls it. Then it may be used again.
+ */
+typedef struct lido_wait {
+    uint64_t lido_private[6];
+} lido_wait;
+
+#define LIDO_WAIT_INIT                                                                             \
+    {                                                                                              \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
+    }
+
+/* Gives up. What it has been given in the meantime, unseen, goes to the next that waits; nothing is lost.
+   One that waits for nothing is left alone. From any thread. */
+LIDO_API void lido_wait_forgo(lido_wait *wait);
+
 /* ---- Addresses ------------------------------------------------------------------------------- */
 
 /* An IPv4, IPv6 or Unix socket address. A value; holds a struct sockaddr of the system. */

@@ -1,0 +1,89 @@
+#include "sync/semaphore.h"
+
+#include <errno.h>
+
+/* Gives what is free to those who wait, in order. The word is held; returns the new one. */
+static uint32_t serve(struct lido__semaphore *semaphore, uint32_t word)
+{
+    struct lido__wait *first;
+    while ((first = semaphore->queue.first) && word / LIDO__WORD_OWN >= first->wants) {
+        word -= first->wants * LIDO__WORD_OWN;
+        lido__waitq_grant(&semaphore->queue);
+    }
+    return lido__waitq_mark(&semaphore->queue, word);
+}
+
+static struct lido__semaphore *semaphore_of(const struct lido__wait *wait)
+{
+    return lido__container_of(wait->word, struct lido__semaphore, word);
+}
+
+/* Those behind it may want less. */
+static uint32_t leave(struct lido__wait *wait, uint32_t word)
+{
+    struct lido__semaphore *semaphore = semaphore_of(wait);
+    lido__waitq_remove(&semaphore->queue, wait);
+    return serve(semaphore, word);
+}
+
+static void undo(struct lido__wait *wait)
+{
+    lido__semaphore_release(semaphore_of(wait), wait->wants);
+}
+
+static const struct lido__wait_kind kind = {.leave = leave, .undo = undo};
+
+/* True if it could be had after all; otherwise the waiter is listed. */
+static bool take_or_list(struct lido__semaphore *semaphore, uint32_t n, struct lido__wait *wait)
+{
+    uint32_t word = lido__word_lock(&semaphore->word);
+    bool taken = !semaphore->queue.first && word / LIDO__WORD_OWN >= n;
+    wait->wants = n;
+    if (taken)
+        word -= n * LIDO__WORD_OWN;
+    else
+        lido__waitq_push(&semaphore->queue, wait);
+    lido__word_unlock(&semaphore->word, lido__waitq_mark(&semaphore->queue, word));
+    return taken;
+}
+
+int lido__semaphore_acquire(struct lido__semaphore *semaphore, uint32_t n)
+{
+    if (__builtin_expect(lido__semaphore_try(semaphore, n), 1))
+        return 0;
+    struct lido__wait wait;
+    int error;
+    struct lido__worker *worker = lido__wait_begin(&error);
+    if (!worker)
+        return error;
+    lido__wait_init(&wait, &kind, &semaphore->word, worker->current);
+    return take_or_list(semaphore, n, &wait) ? 0 : lido__wait_sleep(&wait, semaphore->awaits);
+}
+
+int lido__semaphore_acquire_poll(struct lido__semaphore *semaphore, uint32_t n, lido_wait *public,
+                                 const lido_waker *waker)
+{
+    struct lido__wait *wait = lido__wait_of(public);
+    int r = lido__wait_check(wait, waker);
+    if (r)
+        return r;
+    if (lido__wait_state(wait) == LIDO__WAIT_IDLE) {
+        lido__wait_init(wait, &kind, &semaphore->word, wait->task);
+        if (!take_or_list(semaphore, n, wait))
+            return LIDO_PENDING;
+    }
+    wait->state = LIDO__WAIT_IDLE;
+    return 0;
+}
+
+void lido__semaphore_release(struct lido__semaphore *semaphore, uint32_t n)
+{
+    uint32_t word = lido__load(&semaphore->word, LIDO__RELAXED);
+    while (!(word & (LIDO__BUSY | LIDO__WAITERS)))
+        /* Release: what was done with the permits is seen by who takes them next. */
+        if (lido__cas(&semaphore->word, &word, word + n * LIDO__WORD_OWN, LIDO__RELEASE,
+                      LIDO__RELAXED))
+            return;
+    word = lido__word_lock(&semaphore->word);
+    lido__word_unlock(&semaphore->word, serve(semaphore, word + n * LIDO__WORD_OWN));
+}

@@ -1,0 +1,121 @@
+#include "sync/waitq.h"
+
+#include <errno.h>
+
+/* ---- The word ------------------------------------------------------------------------------------- */
+
+uint32_t lido__word_lock_slowly(uint32_t *word)
+{
+    uint32_t old;
+    do {
+        old = lido__word_settled(word);
+    } while (!lido__cas(word, &old, old | LIDO__BUSY, LIDO__ACQUIRE, LIDO__RELAXED));
+    return old;
+}
+
+/* ---- The queue ------------------------------------------------------------------------------------ */
+
+void lido__waitq_push(struct lido__waitq *queue, struct lido__wait *wait)
+{
+    wait->next = NULL;
+    wait->prev = queue->last;
+    if (queue->last)
+        queue->last->next = wait;
+    else
+        queue->first = wait;
+    queue->last = wait;
+    lido__store(&wait->state, LIDO__WAIT_LISTED, LIDO__RELAXED);
+}
+
+void lido__waitq_remove(struct lido__waitq *queue, struct lido__wait *wait)
+{
+    if (wait->prev)
+        wait->prev->next = wait->next;
+    else
+        queue->first = wait->next;
+    if (wait->next)
+        wait->next->prev = wait->prev;
+    else
+        queue->last = wait->prev;
+}
+
+/* Release: what was done before is seen by the waiter, which may look at its state without the word. */
+void lido__waitq_grant(struct lido__waitq *queue)
+{
+    struct lido__wait *wait = queue->first;
+    lido__waitq_remove(queue, wait);
+    lido__store(&wait->state, LIDO__WAIT_GRANTED, LIDO__RELEASE);
+    lido__wake(wait->task);
+}
+
+/* ---- Waiters -------------------------------------------------------------------------------------- */
+
+/* A waiter that was listed wants to leave. False: too late, it has been granted what it waited for. */
+static bool withdraw(struct lido__wait *wait)
+{
+    uint32_t word = lido__word_lock(wait->word);
+    bool listed = lido__wait_state(wait) != LIDO__WAIT_GRANTED;
+    if (listed) {
+        word = wait->kind->leave(wait, word);
+        lido__store(&wait->state, LIDO__WAIT_IDLE, LIDO__RELAXED);
+    }
+    lido__word_unlock(wait->word, word);
+    return listed;
+}
+
+int lido__wait_sleep(struct lido__wait *wait, const char *awaits)
+{
+    while (lido__wait_state(wait) == LIDO__WAIT_LISTED) {
+        struct lido__worker *worker = lido__worker_current();
+        int reason = lido__task_interrupted(worker, worker->current);
+        if (reason && withdraw(wait))
+            return reason;
+        if (!reason)
+            lido__fiber_suspend(worker, awaits);
+    }
+    lido__word_settled(wait->word);
+    return 0;
+}
+
+/* The first poll: it may be interrupted, or have used up its budget, before anything has begun. */
+static int check_first(struct lido__wait *wait, struct lido__worker *worker)
+{
+    int reason = lido__task_interrupted(worker, worker->current);
+    if (reason)
+        return reason;
+    if (worker->budget == 0) {
+        lido__wake(worker->current);
+        return LIDO_PENDING;
+    }
+    worker->budget--;
+    wait->task = worker->current;
+    return 0;
+}
+
+int lido__wait_check(struct lido__wait *wait, const lido_waker *waker)
+{
+    struct lido__worker *worker = lido__worker_current();
+    if (!worker || worker->current != lido__waker_task(*waker))
+        return -ENXIO;
+    enum lido__wait_state state = lido__wait_state(wait);
+    if (state == LIDO__WAIT_IDLE)
+        return check_first(wait, worker);
+    if (state == LIDO__WAIT_LISTED) {
+        int reason = lido__task_interrupted(worker, worker->current);
+        if (!reason)
+            return LIDO_PENDING;
+        if (withdraw(wait))
+            return reason;
+    }
+    lido__word_settled(wait->word);
+    return 0;
+}
+
+void lido_wait_forgo(lido_wait *public)
+{
+    struct lido__wait *wait = lido__wait_of(public);
+    if (lido__wait_state(wait) == LIDO__WAIT_IDLE || withdraw(wait))
+        return;
+    lido__store(&wait->state, LIDO__WAIT_IDLE, LIDO__RELAXED);
+    wait->kind->undo(wait);
+}
