@@ -112,9 +112,28 @@ typedef struct lido_config {
     int64_t grace_ms; /* lido_run: how long tasks may go on after the root has returned, until they
                          are cancelled; 0: as long as they take (default), negative: no time at all */
 
-    /* Called on each worker's thread, after it has started and before it ends. */
-    void (*after_start)(void *hook_arg, unsigned worker);
-    void (*before_stop)(void *hook_arg, unsigned worker);
+    /* How many may run at once; further ones wait, as tasks; see lido_blocking, lido_spawn_blocking. */
+    unsigned max_blocking; /* blocking sections and USER jobs together, 1..32768; default 100 */
+    unsigned max_fs;       /* FS jobs, likewise; default 32 */
+    unsigned max_dns;      /* DNS jobs and name lookups, likewise; default 16 */
+    int64_t keep_alive_ms; /* how long a thread beyond the workers' waits for something to do before it
+                              ends; default 10 000; negative: as long as the runtime lasts */
+
+    /*
+     * Called on each thread of the runtime, after it has started and before it ends. `thread` counts
+     * them from 0 as they start (the caller of lido_run is 0); the first ones are the workers', in
+     * their order, those that are started because others block come after them.
+     */
+    void (*after_start)(void *hook_arg, unsigned thread);
+    void (*before_stop)(void *hook_arg, unsigned thread);
+    /*
+     * Called on a thread that begins to carry a worker, and must call run(run_arg), once, which returns
+     * when the worker has stopped, or has gone on to another thread while this one was in a blocking
+     * section (where this is then called too, and may still be when this one returns). If it does not
+     * call it, lido does after it has returned: a worker is not left without a thread.
+     */
+    void (*around_worker)(void *hook_arg, unsigned worker, void (*run)(void *run_arg),
+                          void *run_arg);
     void *hook_arg;
 
     /* Report a fault (an overflown fiber stack, a bad pointer) with the task's name and spawn place

@@ -12,6 +12,11 @@
 #define WORKERS_MAX 32768u
 #define BUDGET_DEFAULT 128u
 #define BUDGET_MAX 1000000u
+#define MAX_BLOCKING_DEFAULT 100u
+#define MAX_FS_DEFAULT 32u
+#define MAX_DNS_DEFAULT 16u
+#define MAX_POOL 32768u
+#define KEEP_ALIVE_DEFAULT_MS 10000
 #define STACK_MIN ((size_t)16 << 10)
 #define STACK_MAX ((size_t)1 << 30)
 #define NAME_PREFIX_DEFAULT "lido-"
@@ -118,6 +123,28 @@ static int resolve_sizes(lido_config *config, struct problem *problem)
     return 0;
 }
 
+static int resolve_limit(unsigned *limit, const char *field, unsigned by_default,
+                         struct problem *problem)
+{
+    if (*limit == 0)
+        *limit = by_default;
+    if (*limit > MAX_POOL)
+        return refuse(problem, "%s: %u is not in 1..%u", field, *limit, MAX_POOL);
+    return 0;
+}
+
+static int resolve_threads(lido_config *config, struct problem *problem)
+{
+    int r = resolve_limit(&config->max_blocking, "max_blocking", MAX_BLOCKING_DEFAULT, problem);
+    if (r == 0)
+        r = resolve_limit(&config->max_fs, "max_fs", MAX_FS_DEFAULT, problem);
+    if (r == 0)
+        r = resolve_limit(&config->max_dns, "max_dns", MAX_DNS_DEFAULT, problem);
+    if (config->keep_alive_ms == 0)
+        config->keep_alive_ms = KEEP_ALIVE_DEFAULT_MS;
+    return r;
+}
+
 int lido__config_resolve(struct lido__settings *settings, const lido_config *config, char *text,
                          size_t text_size)
 {
@@ -141,6 +168,8 @@ int lido__config_resolve(struct lido__settings *settings, const lido_config *con
         r = resolve_reactor(settings, &problem);
     if (r == 0)
         r = resolve_sizes(&settings->config, &problem);
+    if (r == 0)
+        r = resolve_threads(&settings->config, &problem);
     if (r == 0 && !settings->config.name_prefix)
         settings->config.name_prefix = NAME_PREFIX_DEFAULT;
     return r;

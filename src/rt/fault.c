@@ -124,15 +124,22 @@ void lido__fault_handlers_release(void)
     pthread_mutex_unlock(&lock);
 }
 
-int lido__fault_stack_enter(struct lido__fault_stack **ret_stack)
+struct lido__fault_stack *lido__fault_stack_new(void)
 {
-    struct lido__fault_stack *stack = lido__fault("malloc") < 0 ? NULL : malloc(sizeof(*stack));
+    return lido__fault("malloc") < 0 ? NULL : malloc(sizeof(struct lido__fault_stack));
+}
+
+void lido__fault_stack_free(struct lido__fault_stack *stack)
+{
+    free(stack);
+}
+
+void lido__fault_stack_enter(struct lido__fault_stack *stack)
+{
     if (!stack)
-        return -ENOMEM;
+        return;
     stack_t alternate = {.ss_sp = stack->memory, .ss_size = sizeof(stack->memory)};
     sigaltstack(&alternate, &stack->before);
-    *ret_stack = stack;
-    return 0;
 }
 
 void lido__fault_stack_leave(struct lido__fault_stack *stack)

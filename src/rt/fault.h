@@ -17,9 +17,14 @@ void lido__fault_handlers_release(void);
 
 struct lido__fault_stack;
 
-/* Gives the calling thread an alternate stack. -ENOMEM. */
-int lido__fault_stack_enter(struct lido__fault_stack **ret_stack);
-/* Gives the thread the one back that it had before; NULL is ignored. */
+/* An alternate stack, for a thread that may not have started yet; NULL: no memory. */
+struct lido__fault_stack *lido__fault_stack_new(void);
+/* One that was not entered. NULL is ignored, as in the next two. */
+void lido__fault_stack_free(struct lido__fault_stack *stack);
+
+/* It becomes the calling thread's. */
+void lido__fault_stack_enter(struct lido__fault_stack *stack);
+/* Gives the thread the one back that it had before, and frees this one. */
 void lido__fault_stack_leave(struct lido__fault_stack *stack);
 
 #endif

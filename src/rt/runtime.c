@@ -1,8 +1,6 @@
 #include "rt/runtime.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,80 +9,29 @@
 #include "rt/fault.h"
 #include "sched/spawn.h"
 
-#define STARTED 1u
-
-/* ---- A worker and its thread -------------------------------------------------------------------- */
-
-/* A worker's life, on the thread that carries it: until it is ordered to stop. */
-static int seat_open(struct lido__seat *seat)
-{
-    struct lido_runtime *runtime = seat->runtime;
-    const lido_config *config = &runtime->settings.config;
-    lido__carrier_init(&seat->carrier, seat->worker, &runtime->stacks);
-    void *stack_low;
-    size_t stack_size;
-    int r = lido__thread_stack(&stack_low, &stack_size);
-    if (r == 0)
-        lido__carrier_seat(&seat->carrier, stack_low, stack_size);
-    if (r == 0 && config->report_faults)
-        r = lido__fault_stack_enter(&seat->signal_stack);
-    if (r == 0 && config->after_start)
-        config->after_start(config->hook_arg, seat->worker->index);
-    return r;
-}
-
-static void seat_run(struct lido__seat *seat)
-{
-    const lido_config *config = &seat->runtime->settings.config;
-    lido__worker_loop(seat->worker);
-    if (config->before_stop)
-        config->before_stop(config->hook_arg, seat->worker->index);
-    lido__fault_stack_leave(seat->signal_stack);
-    lido__carrier_fini(&seat->carrier);
-}
-
-static void seat_main(void *arg)
-{
-    struct lido__seat *seat = arg;
-    int r = seat_open(seat);
-    /* Release: what after_start did is seen by whoever started the runtime. */
-    lido__store(&seat->ready, r < 0 ? (uint32_t)r : STARTED, LIDO__RELEASE);
-    lido__futex_wake(&seat->ready, 1);
-    if (r == 0)
-        seat_run(seat);
-}
-
-/* Starts the thread of a seat and waits until it is ready: one after the other, so that an error is
-   the caller's and the hooks come in order. */
-static int seat_start(struct lido__seat *seat)
-{
-    const lido_config *config = &seat->runtime->settings.config;
-    char name[LIDO__THREAD_NAME_MAX];
-    snprintf(name, sizeof(name), "%s%u", seat->runtime->name_prefix, seat->worker->index + 1);
-    struct lido__thread_config thread = {
-        .name = name,
-        .cpu = config->pin_cpus ? lido__cpu_nth(seat->worker->index) : LIDO__CPU_ANY,
-    };
-    int r = lido__thread_start(&seat->thread, &thread, seat_main, seat);
-    if (r < 0)
-        return r;
-    uint32_t ready;
-    while (!(ready = lido__load(&seat->ready, LIDO__ACQUIRE)))
-        lido__futex_wait(&seat->ready, 0, LIDO__FOREVER);
-    if (ready == STARTED)
-        return 0;
-    lido__thread_join(&seat->thread);
-    return (int)ready;
-}
-
 /* ---- Building and tearing down ------------------------------------------------------------------ */
 
 static void free_workers(struct lido_runtime *runtime, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        lido__carrier_fini(&runtime->seats[i].carrier);
         lido__worker_fini(&runtime->pool.workers[i]);
+    }
     free(runtime->pool.workers);
     free(runtime->seats);
+}
+
+static int make_worker(struct lido_runtime *runtime, unsigned index)
+{
+    struct lido__worker *worker = &runtime->pool.workers[index];
+    struct lido__seat *seat = &runtime->seats[index];
+    int r = lido__worker_init(worker, &runtime->pool, index, runtime->settings.reactor);
+    if (r < 0)
+        return r;
+    worker->report = lido__report_worker;
+    lido__carrier_init(&seat->carrier, worker, &runtime->stacks);
+    seat->cpu = runtime->settings.config.pin_cpus ? lido__cpu_nth(index) : LIDO__CPU_ANY;
+    return 0;
 }
 
 static int make_workers(struct lido_runtime *runtime)
@@ -99,39 +46,35 @@ static int make_workers(struct lido_runtime *runtime)
     r = pool->workers && runtime->seats ? 0 : -ENOMEM;
     if (r == 0)
         memset(pool->workers, 0, bytes);
-    for (; r == 0 && made < pool->count; made++) {
-        struct lido__worker *worker = &pool->workers[made];
-        r = lido__worker_init(worker, pool, made, runtime->settings.reactor);
-        if (r < 0)
-            break;
-        worker->report = lido__report_worker;
-        runtime->seats[made].runtime = runtime;
-        runtime->seats[made].worker = worker;
+    while (r == 0 && made < pool->count) {
+        r = make_worker(runtime, made);
+        made += r == 0;
     }
     if (r < 0)
         free_workers(runtime, made);
     return r;
 }
 
-static void join_threads(struct lido_runtime *runtime, unsigned first)
+int lido__runtime_seat(struct lido__worker *worker)
 {
-    for (unsigned i = 0; i < runtime->running; i++)
-        lido__thread_join(&runtime->seats[first + i].thread);
+    struct lido_runtime *runtime = worker->pool->runtime;
+    return lido__crew_carry(&runtime->crew, worker);
 }
 
+/* Starts the workers' threads, one after the other, so that an error is the caller's and the hooks
+   come in order. `first`: the worker that the first of them carries. */
 static int start_threads(struct lido_runtime *runtime, unsigned first)
 {
-    for (unsigned i = first; i < runtime->pool.count; i++) {
-        int r = seat_start(&runtime->seats[i]);
-        if (r < 0) {
-            for (unsigned j = 0; j < runtime->running; j++)
-                lido__worker_order(&runtime->pool.workers[first + j], LIDO__ORDER_STOP);
-            join_threads(runtime, first);
-            return r;
-        }
-        runtime->running++;
+    struct lido__worker *workers = runtime->pool.workers;
+    int r = 0;
+    for (unsigned i = first; r == 0 && i < runtime->pool.count; i++) {
+        r = lido__runtime_seat(&workers[i]);
+        if (r == 0)
+            lido__crew_await_opened(&runtime->crew);
+        for (unsigned j = first; r < 0 && j < i; j++)
+            lido__worker_order(&workers[j], LIDO__ORDER_STOP);
     }
-    return 0;
+    return r;
 }
 
 static void init_pool(struct lido_runtime *runtime)
@@ -157,7 +100,27 @@ static void free_runtime(struct lido_runtime *runtime)
     free(runtime);
 }
 
-/* Builds all of it; the threads of the seats from `first` on are running. -EINVAL, -EAGAIN, ... */
+/* The threads of the workers from `first` on are running. */
+static int furnish(struct lido_runtime *runtime, unsigned first)
+{
+    const lido_config *config = &runtime->settings.config;
+    if (!runtime->name_prefix)
+        return -ENOMEM;
+    int r = make_workers(runtime);
+    if (r < 0)
+        return r;
+    r = lido__crew_init(&runtime->crew, config, first > 0);
+    if (r == 0) {
+        r = start_threads(runtime, first);
+        if (r < 0)
+            lido__crew_fini(&runtime->crew);
+    }
+    if (r < 0)
+        free_workers(runtime, runtime->pool.count);
+    return r;
+}
+
+/* Builds all of it, with a thread for each worker but the first `first`. -EINVAL, -EAGAIN, ... */
 static int build(struct lido_runtime **ret_runtime, const lido_config *config, unsigned first)
 {
     struct lido__settings settings;
@@ -170,17 +133,12 @@ static int build(struct lido_runtime **ret_runtime, const lido_config *config, u
         return -ENOMEM;
     memset(runtime, 0, sizeof(*runtime));
     runtime->settings = settings;
-    runtime->caller_seated = first > 0;
     runtime->name_prefix = lido__fault("malloc") < 0 ? NULL : strdup(settings.config.name_prefix);
+    runtime->settings.config.name_prefix = runtime->name_prefix;
     init_pool(runtime);
     if (settings.config.report_faults)
         lido__fault_handlers_install(settings.config.on_fault);
-    r = runtime->name_prefix ? make_workers(runtime) : -ENOMEM;
-    if (r == 0) {
-        r = start_threads(runtime, first);
-        if (r < 0)
-            free_workers(runtime, runtime->pool.count);
-    }
+    r = furnish(runtime, first);
     if (r < 0) {
         free_runtime(runtime);
         return r;
@@ -194,7 +152,7 @@ void lido__runtime_destroy(struct lido_runtime *runtime)
     /* The one who tells the workers may be any thread, and need not have told all of them yet. */
     while (!lido__load(&runtime->pool.stopped, LIDO__ACQUIRE))
         lido__futex_wait(&runtime->pool.stopped, 0, LIDO__FOREVER);
-    join_threads(runtime, runtime->caller_seated);
+    lido__crew_fini(&runtime->crew);
     free_workers(runtime, runtime->pool.count);
     free_runtime(runtime);
 }
@@ -249,8 +207,9 @@ static int root_main(void *arg)
     return result;
 }
 
-/* Carries the first worker until the pool ends, with `fn` as the root task. */
-static int run_seated(struct lido_runtime *runtime, lido_fn fn, void *arg, int *result)
+/* Carries the first worker, with `fn` as the root task, and stays until the pool has ended. */
+static int serve(struct lido_runtime *runtime, struct lido__member *guest, lido_fn fn, void *arg,
+                 int *result)
 {
     struct root root = {fn, arg, runtime->settings.config.grace_ms};
     lido_spawn_options on_caller = LIDO_SPAWN_OPTIONS_INIT;
@@ -258,41 +217,23 @@ static int run_seated(struct lido_runtime *runtime, lido_fn fn, void *arg, int *
     on_caller.placement = LIDO_PLACE_WORKER;
     int r = spawn_root(runtime, &task, root_main, &root, &on_caller);
     lido__pool_end_on_idle(&runtime->pool);
-    seat_run(&runtime->seats[0]);
+    lido__crew_serve(guest, &runtime->pool.workers[0]);
     return r < 0 ? r : lido_join(task, result);
-}
-
-static int sit_and_run(struct lido_runtime *runtime, lido_fn fn, void *arg, int *result)
-{
-    int r = seat_open(&runtime->seats[0]);
-    return r < 0 ? r : run_seated(runtime, fn, arg, result);
-}
-
-/* The same on the cpu of the first worker: the caller had others, and gets them back. */
-static int run_pinned(struct lido_runtime *runtime, lido_fn fn, void *arg, int *result)
-{
-    struct lido__cpus before;
-    int r = lido__thread_get_cpus(&before);
-    if (r == 0)
-        r = lido__thread_pin(lido__cpu_nth(0));
-    if (r < 0)
-        return r;
-    r = sit_and_run(runtime, fn, arg, result);
-    lido__thread_set_cpus(&before);
-    return r;
 }
 
 int lido_run(const lido_config *config, lido_fn fn, void *arg)
 {
     struct lido_runtime *runtime;
+    struct lido__member guest;
     int result;
     if (lido__worker_current())
         return -EDEADLK;
     int r = build(&runtime, config, 1);
     if (r < 0)
         return r;
-    r = runtime->settings.config.pin_cpus ? run_pinned(runtime, fn, arg, &result)
-                                          : sit_and_run(runtime, fn, arg, &result);
+    r = lido__crew_enter(&runtime->crew, &guest, &runtime->pool.workers[0]);
+    if (r == 0)
+        r = serve(runtime, &guest, fn, arg, &result);
     lido__pool_end_on_idle(&runtime->pool); /* also if it has not come to that */
     lido__runtime_destroy(runtime);
     return r < 0 ? r : result;

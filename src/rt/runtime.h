@@ -1,8 +1,8 @@
 /*
- * The runtime: the pool, its threads, and what the whole of it owns.
+ * The runtime: the pool, its crew of threads, and what the whole of it owns.
  *
  * Threads: a handle may be used from all threads at once; the one that calls lido_shutdown joins the
- * workers' threads and frees everything, when that returns 0.
+ * crew and frees everything, when that returns 0.
  */
 #ifndef LIDO_RT_RUNTIME_H
 #define LIDO_RT_RUNTIME_H
@@ -12,17 +12,17 @@
 #include "fiber/fiber.h"
 #include "os/os.h"
 #include "rt/config.h"
+#include "rt/crew.h"
 #include "sched/pool.h"
 
+/* What a worker has besides what the scheduler knows of. */
 struct lido__seat {
-    struct lido__thread thread;
     struct lido__carrier carrier;
-    struct lido_runtime *runtime;
-    struct lido__worker *worker;
-    lido__shared uint32_t ready; /* a futex: 0, or STARTED, or a negative errno */
+    int cpu; /* for whoever carries it, or LIDO__CPU_ANY */
+    bool
+        carried; /* it has been given a thread: it is never without one again; under the crew's lock */
     lido__shared uint32_t
         reported; /* a futex: the round of the report that this worker has answered */
-    struct lido__fault_stack *signal_stack;
 };
 
 struct lido_runtime {
@@ -30,10 +30,8 @@ struct lido_runtime {
     struct lido__settings settings;
     char *name_prefix;
     struct lido__stack_depot stacks;
-    struct lido__seat *seats;
-    unsigned
-        running; /* seats whose threads have started; the caller's in lido_run is not counted */
-    bool caller_seated; /* lido_run: seat 0 is carried by the calling thread */
+    struct lido__seat *seats; /* by index of the worker */
+    struct lido__crew crew;
 
     /* Of a report under way (report.c). */
     pthread_mutex_t report_lock;
@@ -42,8 +40,11 @@ struct lido_runtime {
     void *report_arg;
 };
 
-/* The workers have been told to stop: joins their threads and frees all. */
+/* The workers have been told to stop: joins the crew and frees all. */
 void lido__runtime_destroy(struct lido_runtime *runtime);
+
+/* Gives a worker that nobody carries a thread. -EAGAIN, -ENOMEM. Any thread. */
+int lido__runtime_seat(struct lido__worker *worker);
 
 /* worker->report: this worker's part of a report of the tasks that are left. */
 void lido__report_worker(struct lido__worker *worker);

@@ -57,6 +57,10 @@ static void nothing_said_means_defaults(void **state)
     check(settings.config.stack_size >= 64 << 10);
     check_int(settings.config.budget, 128);
     check_int(settings.config.placement, LIDO_PLACE_ROUND_ROBIN);
+    check_int(settings.config.max_blocking, 100);
+    check_int(settings.config.max_fs, 32);
+    check_int(settings.config.max_dns, 16);
+    check_int(settings.config.keep_alive_ms, 10000);
 }
 
 static int count_workers(void *arg)
@@ -102,6 +106,15 @@ static void each_field_has_its_range(void **state)
     check_refused(&config, "placement", "3");
     config.placement = (lido_placement)99;
     check_refused(&config, "placement", "99");
+    config = plain();
+    config.max_blocking = 32769;
+    check_refused(&config, "max_blocking", "32769");
+    config = plain();
+    config.max_fs = 40000;
+    check_refused(&config, "max_fs", "40000");
+    config = plain();
+    config.max_dns = UINT32_MAX;
+    check_refused(&config, "max_dns", "4294967295");
 }
 
 static void the_ends_of_the_ranges_belong_to_them(void **state)
@@ -112,6 +125,8 @@ static void the_ends_of_the_ranges_belong_to_them(void **state)
     config.stack_size = (size_t)1 << 30;
     config.budget = 1000000;
     config.placement = LIDO_PLACE_LEAST_LOADED;
+    config.max_blocking = config.max_fs = config.max_dns = 32768;
+    config.keep_alive_ms = INT64_MAX;
     config.scheduler = "io-pool";
     config.reactor = "epoll";
     check_accepted(&config);
@@ -119,6 +134,8 @@ static void the_ends_of_the_ranges_belong_to_them(void **state)
     config.stack_size = 16 << 10;
     config.budget = 1;
     config.placement = LIDO_PLACE_ROUND_ROBIN;
+    config.max_blocking = config.max_fs = config.max_dns = 1;
+    config.keep_alive_ms = -1;
     check_accepted(&config);
 }
 

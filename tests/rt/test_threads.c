@@ -189,6 +189,69 @@ static void a_spawn_from_before_stop_is_refused(void **state)
     check_int(late.refused, -ESHUTDOWN);
 }
 
+/* ---- Around a worker ------------------------------------------------------------------------------- */
+
+struct around {
+    uint32_t begun[WORKERS];
+    uint32_t ended[WORKERS];
+    int runs; /* how often it calls `run` */
+};
+
+static void wrap(void *arg, unsigned worker, void (*body)(void *), void *body_arg)
+{
+    struct around *around = arg;
+    check_int(lido_worker_index(), -ENXIO);
+    around->begun[worker]++;
+    for (int i = 0; i < around->runs; i++)
+        body(body_arg);
+    around->ended[worker]++;
+}
+
+static int is_wrapped(void *arg)
+{
+    const struct around *around = arg;
+    int worker = lido_worker_index();
+    check_int(around->begun[worker], 1);
+    check_int(around->ended[worker], around->runs == 0);
+    return 0;
+}
+
+static void run_wrapped(int runs)
+{
+    struct around around = {.runs = runs};
+    lido_config config = LIDO_CONFIG_INIT;
+    lido_runtime *runtime;
+    config.workers = WORKERS;
+    config.around_worker = wrap;
+    config.hook_arg = &around;
+    check_int(lido_runtime_new(&runtime, &config), 0);
+    for (unsigned i = 0; i < WORKERS; i++)
+        check_int(lido_join(runtime_start_on(runtime, i, is_wrapped, &around), NULL), 0);
+    runtime_end(runtime);
+    for (unsigned i = 0; i < WORKERS; i++) {
+        check_int(around.begun[i], 1);
+        check_int(around.ended[i], 1);
+    }
+}
+
+static void a_hook_goes_around_each_workers_life(void **state)
+{
+    (void)state;
+    run_wrapped(1);
+}
+
+static void a_hook_that_does_not_run_the_worker_does_not_stop_it(void **state)
+{
+    (void)state;
+    run_wrapped(0);
+}
+
+static void a_hook_that_runs_the_worker_twice_runs_it_once(void **state)
+{
+    (void)state;
+    run_wrapped(2);
+}
+
 /* ---- Cpus ------------------------------------------------------------------------------------------ */
 
 static int pinned_to(void *arg)
@@ -316,6 +379,9 @@ int main(void)
         cmocka_unit_test(hooks_are_called_on_each_workers_thread),
         cmocka_unit_test(hooks_are_called_for_the_caller_of_lido_run_too),
         cmocka_unit_test(a_spawn_from_before_stop_is_refused),
+        cmocka_unit_test(a_hook_goes_around_each_workers_life),
+        cmocka_unit_test(a_hook_that_does_not_run_the_worker_does_not_stop_it),
+        cmocka_unit_test(a_hook_that_runs_the_worker_twice_runs_it_once),
         cmocka_unit_test(pinned_workers_stay_on_the_cpus_in_turn),
         cmocka_unit_test(the_caller_of_lido_run_is_pinned_while_it_is_a_worker),
         cmocka_unit_test(workers_are_not_pinned_unless_asked),

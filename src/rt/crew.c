@@ -1,0 +1,391 @@
+#include "rt/crew.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fault.h"
+#include "rt/fault.h"
+#include "rt/runtime.h"
+
+/* member->cpu of a thread that has the cpus of whoever started it. */
+#define CPU_UNKNOWN (-2)
+
+static struct lido__seat *seat_of(const struct lido__worker *worker)
+{
+    struct lido_runtime *runtime = worker->pool->runtime;
+    return &runtime->seats[worker->index];
+}
+
+/* ---- Errands ----------------------------------------------------------------------------------- */
+
+static int move_to(struct lido__member *member, int cpu)
+{
+    struct lido__crew *crew = member->crew;
+    if (!crew->config->pin_cpus || member->cpu == cpu)
+        return 0;
+    int r = cpu == LIDO__CPU_ANY ? lido__thread_set_cpus(&crew->cpus) : lido__thread_pin(cpu);
+    if (r == 0)
+        member->cpu = cpu;
+    return r;
+}
+
+/* With the lock held. */
+static void call(struct lido__member *member)
+{
+    /* Release: the member sees its errand. The lock is held until the wake has been made, so that
+       the member cannot have ended. */
+    lido__store(&member->called, 1, LIDO__RELEASE);
+    lido__futex_wake(&member->called, 1);
+}
+
+static void dismiss_idle(struct lido__crew *crew)
+{
+    pthread_mutex_lock(&crew->lock);
+    crew->over = true;
+    while (!lido__list_empty(&crew->idle)) {
+        struct lido__member *member =
+            lido__container_of(crew->idle.next, struct lido__member, idle);
+        lido__list_remove(&member->idle);
+        member->listed = false;
+        call(member);
+    }
+    pthread_mutex_unlock(&crew->lock);
+}
+
+struct carrying {
+    struct lido__worker *worker;
+    bool begun;
+    bool stopped;
+};
+
+static void run_worker(void *arg)
+{
+    struct carrying *carrying = arg;
+    if (carrying->begun)
+        return;
+    carrying->begun = true;
+    carrying->stopped = lido__worker_loop(carrying->worker);
+}
+
+/* The worker has a thread, whatever around_worker does. */
+static void carry(struct lido__member *member, struct lido__worker *worker)
+{
+    const lido_config *config = member->crew->config;
+    struct carrying carrying = {.worker = worker};
+    move_to(member, seat_of(worker)->cpu); /* a worker on another cpu is better than none */
+    lido__carrier_seat(&seat_of(worker)->carrier, member->stack_low, member->stack_size);
+    if (config->around_worker)
+        config->around_worker(config->hook_arg, worker->index, run_worker, &carrying);
+    run_worker(&carrying);
+    if (carrying.stopped)
+        dismiss_idle(member->crew); /* workers stop when the pool has ended, and all of them */
+}
+
+static void run_errand(struct lido__member *member)
+{
+    struct lido__worker *worker = member->worker;
+    struct lido__job *job = member->job;
+    member->worker = NULL;
+    member->job = NULL;
+    if (worker)
+        carry(member, worker);
+    if (job) {
+        move_to(member, LIDO__CPU_ANY);
+        job->run(job);
+    }
+}
+
+/* Not called for too long: leaves the list. False: somebody has just taken it, and is about to call. */
+static bool gives_up(struct lido__member *member)
+{
+    pthread_mutex_lock(&member->crew->lock);
+    bool listed = member->listed;
+    if (listed)
+        lido__list_remove(&member->idle);
+    member->listed = false;
+    pthread_mutex_unlock(&member->crew->lock);
+    return listed;
+}
+
+/* False: it has waited in vain. */
+static bool await_call(struct lido__member *member)
+{
+    int64_t keep_alive = member->crew->config->keep_alive_ms;
+    uint64_t until = LIDO__FOREVER;
+    if (!member->guest && keep_alive >= 0)
+        until = lido__time_after(lido__clock_now(), keep_alive);
+    /* Acquire: pairs with the release in call. */
+    while (!lido__load(&member->called, LIDO__ACQUIRE)) {
+        uint64_t now = until == LIDO__FOREVER ? 0 : lido__clock_now();
+        if (now < until)
+            lido__futex_wait(&member->called, 0, until == LIDO__FOREVER ? until : until - now);
+        else if (gives_up(member))
+            return false;
+        else
+            until = LIDO__FOREVER;
+    }
+    lido__store(&member->called, 0, LIDO__RELAXED);
+    return true;
+}
+
+/* After an errand: false when there will be none any more. */
+static bool next_errand(struct lido__member *member)
+{
+    struct lido__crew *crew = member->crew;
+    pthread_mutex_lock(&crew->lock);
+    struct lido__link *link = lido__fifo_pop(&crew->jobs);
+    if (link) {
+        member->job = lido__container_of(link, struct lido__job, link);
+    } else if (!crew->over) {
+        lido__list_push(&crew->idle, &member->idle);
+        member->listed = true;
+    }
+    bool waits = member->listed;
+    pthread_mutex_unlock(&crew->lock);
+    return link || (waits && await_call(member));
+}
+
+/* ---- Members ----------------------------------------------------------------------------------- */
+
+/* What the thread needs that may not be there. The index under the lock. */
+static int furnish(struct lido__member *member, struct lido__crew *crew, unsigned index)
+{
+    member->crew = crew;
+    member->index = index;
+    member->cpu = CPU_UNKNOWN;
+    if (!crew->config->report_faults)
+        return 0;
+    member->signal_stack = lido__fault_stack_new();
+    return member->signal_stack ? 0 : -ENOMEM;
+}
+
+/* On its thread. */
+static void open_member(struct lido__member *member)
+{
+    const lido_config *config = member->crew->config;
+    /* Only tools want to know: without /proc the stack of the first thread is not known. */
+    if (lido__thread_stack(&member->stack_low, &member->stack_size) < 0)
+        member->stack_size = 0;
+    lido__fault_stack_enter(member->signal_stack);
+    if (config->after_start)
+        config->after_start(config->hook_arg, member->index);
+}
+
+static void close_member(struct lido__member *member)
+{
+    const lido_config *config = member->crew->config;
+    if (config->before_stop)
+        config->before_stop(config->hook_arg, member->index);
+    lido__fault_stack_leave(member->signal_stack);
+}
+
+static void join(struct lido__member *member)
+{
+    lido__thread_join(&member->thread);
+    free(member);
+}
+
+static void leave(struct lido__member *member)
+{
+    struct lido__crew *crew = member->crew;
+    struct lido__member *before = NULL;
+    pthread_mutex_lock(&crew->lock);
+    if (!member->guest) {
+        before = crew->ended;
+        crew->ended = member;
+    }
+    lido__store(&crew->alive, crew->alive - 1, LIDO__RELEASE);
+    pthread_mutex_unlock(&crew->lock);
+    lido__futex_wake(&crew->alive, 1);
+    if (before)
+        join(before);
+}
+
+static void member_main(void *arg)
+{
+    struct lido__member *member = arg;
+    struct lido__crew *crew = member->crew;
+    open_member(member);
+    /* Release: what after_start did is seen by whoever started the runtime. */
+    lido__fetch_add(&crew->opened, 1, LIDO__RELEASE);
+    lido__futex_wake(&crew->opened, INT_MAX);
+    bool goes_on = await_call(member);
+    while (goes_on) {
+        run_errand(member);
+        goes_on = next_errand(member);
+    }
+    close_member(member);
+    leave(member);
+}
+
+/* Not in the list, so that it waits for whoever has started it, for as long as that takes. */
+static int start_thread(struct lido__crew *crew, struct lido__member *member, int cpu)
+{
+    char name[LIDO__THREAD_NAME_MAX];
+    struct lido__thread_config config = {.name = name, .cpu = cpu};
+    int r = furnish(member, crew, crew->first + crew->started);
+    if (r < 0)
+        return r;
+    snprintf(name, sizeof(name), "%s%u", crew->config->name_prefix, member->index + 1);
+    if (cpu != LIDO__CPU_ANY)
+        member->cpu = cpu;
+    r = lido__thread_start(&member->thread, &config, member_main, member);
+    if (r < 0)
+        lido__fault_stack_free(member->signal_stack);
+    return r;
+}
+
+/* With the lock held, so that threads are numbered as they start. */
+static int start_member(struct lido__crew *crew, int cpu, struct lido__member **ret_member)
+{
+    if (crew->alive >= crew->limit)
+        return -EAGAIN;
+    struct lido__member *member = lido__fault("malloc") < 0 ? NULL : calloc(1, sizeof(*member));
+    if (!member)
+        return -ENOMEM;
+    int r = start_thread(crew, member, cpu);
+    if (r < 0) {
+        free(member);
+        return r;
+    }
+    crew->started++;
+    lido__store(&crew->alive, crew->alive + 1, LIDO__RELAXED);
+    *ret_member = member;
+    return 0;
+}
+
+/* ---- Calling them ------------------------------------------------------------------------------ */
+
+/* With the lock held, as the next. */
+static int take(struct lido__crew *crew, int cpu, struct lido__member **ret_member)
+{
+    if (lido__list_empty(&crew->idle))
+        return start_member(crew, cpu, ret_member);
+    struct lido__member *member = lido__container_of(crew->idle.prev, struct lido__member, idle);
+    lido__list_remove(&member->idle);
+    member->listed = false;
+    *ret_member = member;
+    return 0;
+}
+
+static void send_to(struct lido__member *member, struct lido__worker *worker)
+{
+    member->worker = worker;
+    if (worker && !seat_of(worker)->carried) {
+        seat_of(worker)->carried = true;
+        member->crew->carried++;
+    }
+    call(member);
+}
+
+int lido__crew_take(struct lido__crew *crew, int cpu, struct lido__member **ret_member)
+{
+    pthread_mutex_lock(&crew->lock);
+    int r = take(crew, cpu, ret_member);
+    pthread_mutex_unlock(&crew->lock);
+    return r;
+}
+
+void lido__crew_send(struct lido__member *member, struct lido__worker *worker)
+{
+    struct lido__crew *crew = member->crew;
+    pthread_mutex_lock(&crew->lock);
+    send_to(member, worker);
+    pthread_mutex_unlock(&crew->lock);
+}
+
+int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
+{
+    struct lido__member *member;
+    pthread_mutex_lock(&crew->lock);
+    int r = take(crew, seat_of(worker)->cpu, &member);
+    if (r == 0)
+        send_to(member, worker);
+    pthread_mutex_unlock(&crew->lock);
+    return r;
+}
+
+int lido__crew_run(struct lido__crew *crew, struct lido__job *job)
+{
+    struct lido__member *member;
+    pthread_mutex_lock(&crew->lock);
+    int r = take(crew, LIDO__CPU_ANY, &member);
+    if (r == 0) {
+        member->job = job;
+        call(member);
+    } else if (crew->alive > crew->carried) {
+        lido__fifo_push(&crew->jobs, &job->link);
+        r = 0;
+    }
+    pthread_mutex_unlock(&crew->lock);
+    return r;
+}
+
+void lido__crew_await_opened(struct lido__crew *crew)
+{
+    uint32_t opened;
+    while ((opened = lido__load(&crew->opened, LIDO__ACQUIRE)) < crew->started)
+        lido__futex_wait(&crew->opened, opened, LIDO__FOREVER);
+}
+
+/* ---- The guest --------------------------------------------------------------------------------- */
+
+int lido__crew_enter(struct lido__crew *crew, struct lido__member *guest,
+                     struct lido__worker *worker)
+{
+    *guest = (struct lido__member){.guest = true};
+    int r = furnish(guest, crew, 0);
+    if (r == 0)
+        r = move_to(guest, seat_of(worker)->cpu);
+    if (r < 0) {
+        lido__fault_stack_free(guest->signal_stack);
+        return r;
+    }
+    open_member(guest);
+    pthread_mutex_lock(&crew->lock);
+    seat_of(worker)->carried = true;
+    crew->carried++;
+    lido__store(&crew->alive, crew->alive + 1, LIDO__RELAXED);
+    pthread_mutex_unlock(&crew->lock);
+    return 0;
+}
+
+void lido__crew_serve(struct lido__member *guest, struct lido__worker *worker)
+{
+    guest->worker = worker;
+    do
+        run_errand(guest);
+    while (next_errand(guest));
+    close_member(guest);
+    move_to(guest, LIDO__CPU_ANY);
+    leave(guest);
+}
+
+/* ---- The crew ---------------------------------------------------------------------------------- */
+
+int lido__crew_init(struct lido__crew *crew, const lido_config *config, bool guest)
+{
+    int r = config->pin_cpus ? lido__thread_get_cpus(&crew->cpus) : 0;
+    if (r < 0)
+        return r;
+    crew->config = config;
+    crew->limit = config->workers + config->max_blocking + config->max_fs + config->max_dns;
+    crew->first = guest;
+    pthread_mutex_init(&crew->lock, NULL);
+    lido__list_init(&crew->idle);
+    lido__fifo_init(&crew->jobs);
+    return 0;
+}
+
+void lido__crew_fini(struct lido__crew *crew)
+{
+    uint32_t alive;
+    dismiss_idle(crew);
+    while ((alive = lido__load(&crew->alive, LIDO__ACQUIRE)))
+        lido__futex_wait(&crew->alive, alive, LIDO__FOREVER);
+    if (crew->ended)
+        join(crew->ended);
+    pthread_mutex_destroy(&crew->lock);
+}

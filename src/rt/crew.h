@@ -1,0 +1,105 @@
+/*
+ * The crew: the OS threads of one runtime.
+ *
+ * A member runs errands: it carries a worker until that stops, or is taken from it in a blocking
+ * section; or it runs a job, which may block. Between errands it is idle. The member that became
+ * idle last is called first, and one that was not called for keep_alive ends: so as many stay as have
+ * been of use lately. A thread is started only when nobody is idle.
+ *
+ * The caller of lido_run is a member too. If it loses its worker it stays, as idle as the others,
+ * until the pool has ended.
+ *
+ * A thread that ends joins the one that ended before it, and the last one is joined by lido__crew_fini:
+ * no thread is left behind, and at most one has ended without being joined.
+ *
+ * Threads: everything may be called from any thread, unless said otherwise. One mutex guards it all:
+ * whoever comes here is about to start, wake or stop a thread.
+ */
+#ifndef LIDO_RT_CREW_H
+#define LIDO_RT_CREW_H
+
+#include <lido.h>
+
+#include "base/atomic.h"
+#include "base/list.h"
+#include "os/os.h"
+
+struct lido__worker;
+struct lido__fault_stack;
+
+/* Work for a thread of its own; embedded. Not touched any more once `run` has been called. */
+struct lido__job {
+    struct lido__link link;
+    void (*run)(struct lido__job *job);
+};
+
+struct lido__crew {
+    const lido_config *config;
+    struct lido__cpus cpus;       /* for members that carry no worker; with pin_cpus */
+    unsigned limit;               /* of members */
+    unsigned first;               /* the index of the first thread that is started: 0 or 1 */
+    lido__shared uint32_t opened; /* a futex: threads whose after_start has returned */
+
+    pthread_mutex_t lock; /* for all that follows */
+    unsigned started;     /* threads so far */
+    unsigned carried;     /* workers that have a thread: that many members do not come back */
+    lido__shared uint32_t alive; /* members; a futex for lido__crew_fini */
+    bool over;                   /* the pool has ended: nobody waits for an errand any more */
+    struct lido__node idle;      /* of lido__member.idle, the latest last */
+    struct lido__fifo jobs;      /* that found nobody idle, and no thread could be started */
+    struct lido__member *ended;  /* to be joined */
+};
+
+struct lido__member {
+    struct lido__crew *crew;
+    struct lido__thread thread;
+    struct lido__fault_stack *signal_stack; /* or NULL */
+    void *stack_low;
+    size_t stack_size;
+    unsigned index;
+    int cpu;    /* what it is pinned to, with pin_cpus */
+    bool guest; /* the caller of lido_run */
+
+    /* Written before `called`: the errand. Neither: to see whether there is one, or the crew is over. */
+    struct lido__worker *worker;
+    struct lido__job *job;
+    lido__shared uint32_t called; /* a futex */
+
+    struct lido__node idle; /* under the lock, as the next */
+    bool listed;            /* in crew->idle */
+};
+
+/* `config` lives as long as the crew. -errno: the cpus of this thread are not known. */
+int lido__crew_init(struct lido__crew *crew, const lido_config *config, bool guest);
+
+/* The workers have been told to stop. Waits until all threads have ended; the guest has left. */
+void lido__crew_fini(struct lido__crew *crew);
+
+/*
+ * A member that is idle, or a new thread, which starts on `cpu` (LIDO__CPU_ANY); it waits for
+ * lido__crew_send. -EAGAIN, -ENOMEM, -EINVAL (no such cpu): there is none.
+ */
+int lido__crew_take(struct lido__crew *crew, int cpu, struct lido__member **ret_member);
+
+/* Sends it to carry this worker, which nobody carries, or, with NULL, back to be idle. */
+void lido__crew_send(struct lido__member *member, struct lido__worker *worker);
+
+/* A thread for a worker that nobody carries. -EAGAIN, -ENOMEM. */
+int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker);
+
+/*
+ * A thread for a job: at once, or, when none can be started, as soon as one is idle. -EAGAIN, -ENOMEM:
+ * and there is none that could become idle.
+ */
+int lido__crew_run(struct lido__crew *crew, struct lido__job *job);
+
+/* Waits until the after_start of each thread that was started has returned. */
+void lido__crew_await_opened(struct lido__crew *crew);
+
+/* The calling thread joins in, as its guest, and is about to carry `worker`. -ENOMEM, -EINVAL. */
+int lido__crew_enter(struct lido__crew *crew, struct lido__member *guest,
+                     struct lido__worker *worker);
+/* Goes on errands, of which that is the first, until the pool has ended; and leaves. */
+void lido__crew_serve(struct lido__member *guest, struct lido__worker *worker);
+
+#endif
