@@ -83,6 +83,15 @@ typedef enum lido_placement {
     LIDO_PLACE_REUSEPORT = 5     /* lido_serve only: one listener per worker, the kernel deals */
 } lido_placement;
 
+/* Whether a task may go to another worker than the one that it was placed on. A task that runs, one that
+   waits, and a future that has a timer running stay where they are. */
+typedef enum lido_mobility {
+    LIDO_MOBILITY_DEFAULT = 0, /* of the scheduler: PINNED in an io-pool, STEALABLE in work-stealing */
+    LIDO_PINNED = 1,           /* never: all of the tasks of one worker run one after the other */
+    LIDO_RESCUABLE = 2,        /* if its worker is stuck in another task while some worker is idle */
+    LIDO_STEALABLE = 3         /* whenever some worker has nothing to do */
+} lido_mobility;
+
 /* What a fault report says; see lido_config.on_fault. */
 typedef struct lido_fault {
     int signal;             /* SIGSEGV, SIGBUS, ... */
@@ -99,7 +108,7 @@ typedef struct lido_fault {
 typedef struct lido_config {
     size_t size;             /* sizeof(lido_config): keeps the ABI open */
     unsigned workers;        /* 1..32768; default: the cores that the process may use */
-    const char *scheduler;   /* "io-pool" (default) */
+    const char *scheduler;   /* "io-pool" (default), "work-stealing" or "current-thread" */
     const char *reactor;     /* "epoll" (default) */
     const char *name_prefix; /* threads are called prefix1, prefix2, ...; default "lido-" */
     size_t stack_size; /* bytes per fiber, 16 KiB..1 GiB, default 64 KiB (more under sanitizers) */
@@ -221,6 +230,7 @@ typedef struct lido_spawn_options {
     const char *name;         /* for reports; not copied: lives as long as the task */
     lido_placement placement; /* default: a task's own spawns stay on its worker */
     unsigned worker;          /* for LIDO_PLACE_WORKER */
+    lido_mobility mobility;   /* default: as the scheduler has it */
 } lido_spawn_options;
 
 #define LIDO_SPAWN_OPTIONS_INIT                                                                    \

@@ -8,10 +8,10 @@
 static struct lido__context here;
 static struct lido__context there;
 
-static void answer(void)
+static void answer(void *value)
 {
     for (;;)
-        lido__switch(&there, &here);
+        value = lido__switch(&there, &here, value);
 }
 
 static void measure(double *values)
@@ -20,7 +20,7 @@ static void measure(double *values)
     lido__context_init(&there, stack + sizeof(stack), answer);
     uint64_t began = bench_thread_cpu();
     for (unsigned i = 0; i < ROUNDS; i++)
-        lido__switch(&here, &there);
+        lido__switch(&here, &there, NULL);
     values[0] = (double)(bench_thread_cpu() - began) / ROUNDS;
 }
 

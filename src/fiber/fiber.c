@@ -34,7 +34,7 @@ static inline __attribute__((always_inline)) void bury(struct lido__carrier *car
 }
 
 static int fiber_poll(lido_future *future, const lido_waker *waker);
-static void fiber_main(void);
+static void fiber_main(void *value);
 
 int lido__fiber_start(struct lido__worker *worker, lido_task *task)
 {
@@ -89,13 +89,16 @@ static inline __attribute__((always_inline)) void foresee(const struct lido__wor
         __builtin_prefetch(top + 64 * line);
 }
 
-/* From the loop of the worker to a fiber, and back from any. */
-static void visit(struct lido__carrier *carrier, struct lido__fiber *fiber)
+/* From the loop of the worker to a fiber, and back from any. The gate: as in suspend. */
+static void visit(struct lido__worker *worker, struct lido__fiber *fiber)
 {
+    struct lido__carrier *carrier = carrier_of(worker);
+    lido__worker_enter(worker);
     lido__annotate_leave(&carrier->annotation, &fiber->annotation, 0);
-    lido__switch(&carrier->loop, &fiber->context);
+    lido__switch(&carrier->loop, &fiber->context, worker);
     lido__annotate_arrive(&carrier->annotation);
     bury(carrier);
+    lido__worker_leave(worker);
 }
 
 /*
@@ -128,49 +131,65 @@ static int fiber_poll(lido_future *future, const lido_waker *waker)
     struct lido__worker *worker = lido__worker_current();
     struct lido__carrier *carrier = carrier_of(worker);
     (void)waker;
-    visit(carrier, lido__container_of(future, struct lido__fiber, future));
+    visit(worker, lido__container_of(future, struct lido__fiber, future));
     while (__builtin_expect(carrier->section != NULL, 0) && run_section(worker, carrier))
-        visit(carrier, lido__fiber_of(worker->current));
+        visit(worker, lido__fiber_of(worker->current));
     return LIDO_PENDING;
 }
 
 /*
- * Leaves the fiber's stack: for the next fiber if there is one, for the loop otherwise. `how` is a
- * constant. Everything that is read after the switch is read anew.
+ * Goes on elsewhere. Returns on the worker on which the fiber goes on, which may be another, and another
+ * thread's: that is what is handed over, rather than looked up, since what a compiler knows of
+ * thread-local variables may be from before.
  */
-static inline __attribute__((always_inline)) void leave(struct lido__worker *worker,
-                                                        struct lido__fiber *self, enum leaving how)
+static inline __attribute__((always_inline)) struct lido__worker *switch_to(
+    struct lido__worker *worker, struct lido__fiber *self, struct lido__context *context,
+    const struct lido__annotation *annotation, bool last)
+{
+    lido__annotate_leave(&self->annotation, annotation, last);
+    worker = lido__switch(&self->context, context, worker);
+    lido__annotate_arrive(&self->annotation);
+    bury(carrier_of(worker));
+    return worker;
+}
+
+/*
+ * Leaves the fiber's stack: for the next fiber if there is one, for the loop otherwise. `how` is a
+ * constant. Inside the gate; and inside that of the worker that it returns.
+ */
+static inline __attribute__((always_inline)) struct lido__worker *leave(struct lido__worker *worker,
+                                                                        struct lido__fiber *self,
+                                                                        enum leaving how)
 {
     struct lido__carrier *carrier = carrier_of(worker);
     lido_task *current = worker->current;
     struct lido__fiber *next = next_fiber(worker, how);
     if (next == self)
-        return;
+        return worker;
     if (how == FOR_IO)
         foresee(worker);
     if (!next)
         lido__worker_set_current(worker, current); /* the loop is told who came back */
-    struct lido__annotation *to = next ? &next->annotation : &carrier->annotation;
-    lido__annotate_leave(&self->annotation, to, how == FOR_EVER);
-    lido__switch(&self->context, next ? &next->context : &carrier->loop);
-    lido__annotate_arrive(&self->annotation);
-    bury(carrier_of(lido__worker_current()));
+    return switch_to(worker, self, next ? &next->context : &carrier->loop,
+                     next ? &next->annotation : &carrier->annotation, how == FOR_EVER);
 }
 
 /* The bottom of each fiber's stack. */
-static void fiber_main(void)
+static void fiber_main(void *value)
 {
     LIDO__STACK_BOTTOM();
-    struct lido__worker *worker = lido__worker_current();
+    struct lido__worker *worker = value;
     struct lido__fiber *self = lido__fiber_of(worker->current);
     lido__annotate_arrive(&self->annotation);
     bury(carrier_of(worker));
+    lido__worker_leave(worker);
 
     int result = self->entry(self->arg);
     if (result == LIDO_PENDING)
         result = -EINVAL; /* reserved: it would mean that the task has not ended */
 
     worker = lido__worker_current();
+    lido__worker_enter(worker);
     lido__worker_finish(worker, worker->current, result);
     lido__worker_set_current(worker, NULL);
     carrier_of(worker)->dead = self;
@@ -178,22 +197,31 @@ static void fiber_main(void)
     LIDO__ASSERT(!"a fiber goes on after its end");
 }
 
-/* Inline, so that each place that waits has its own switch: the processor predicts them apart. */
-static inline __attribute__((always_inline)) void suspend(struct lido__worker *worker,
-                                                          const char *awaits, enum leaving how)
+/*
+ * Puts the current fiber to sleep; `again`: it is only the others' turn. Returns the worker on which it goes on.
+ * Inline, so that each place that waits has its own switch: the processor predicts them apart.
+ */
+static inline __attribute__((always_inline)) struct lido__worker *suspend(
+    struct lido__worker *worker, const char *awaits, enum leaving how, bool again)
 {
     lido_task *task = worker->current;
     struct lido__fiber *self = lido__fiber_of(task);
     int saved_errno = *worker->errno_address;
     self->awaits = awaits;
+    /* From here on others may give the task away; they wait until its stack has been left. */
+    lido__worker_enter(worker);
+    if (again)
+        lido__worker_queue(worker, task);
     lido__worker_suspend(worker, task);
-    leave(worker, self, how);
-    *lido__worker_current()->errno_address = saved_errno;
+    worker = leave(worker, self, how);
+    lido__worker_leave(worker);
+    *worker->errno_address = saved_errno;
+    return worker;
 }
 
 void lido__fiber_suspend(struct lido__worker *worker, const char *awaits)
 {
-    suspend(worker, awaits, SOON);
+    suspend(worker, awaits, SOON, false);
 }
 
 ssize_t lido__await(struct lido__op *op)
@@ -202,16 +230,11 @@ ssize_t lido__await(struct lido__op *op)
     struct lido__worker *worker = lido__fiber_worker(&error);
     if (!worker)
         return error;
-    if (__builtin_expect(worker->budget == 0, 0)) {
-        lido__worker_queue(worker, worker->current);
-        lido__fiber_suspend(worker, "budget");
-        worker = lido__worker_current();
-    }
+    if (__builtin_expect(worker->budget == 0, 0))
+        worker = suspend(worker, "budget", SOON, true);
     worker->budget--;
-    while (!lido__op_advance(worker, worker->current, op)) {
-        suspend(worker, lido__op_names[op->kind], FOR_IO);
-        worker = lido__worker_current();
-    }
+    while (!lido__op_advance(worker, worker->current, op))
+        worker = suspend(worker, lido__op_names[op->kind], FOR_IO, false);
     return op->result;
 }
 
@@ -220,11 +243,10 @@ static void leave_for_section(struct lido__worker *worker, struct lido__fiber *s
                               struct lido__section *section)
 {
     struct lido__carrier *carrier = carrier_of(worker);
+    lido__worker_enter(worker);
     carrier->section = section;
-    lido__annotate_leave(&self->annotation, &carrier->annotation, 0);
-    lido__switch(&self->context, &carrier->loop);
-    lido__annotate_arrive(&self->annotation);
-    bury(carrier_of(lido__worker_current()));
+    worker = switch_to(worker, self, &carrier->loop, &carrier->annotation, false);
+    lido__worker_leave(worker);
 }
 
 int lido__fiber_section(struct lido__worker *worker, struct lido__section *section)
@@ -235,10 +257,11 @@ int lido__fiber_section(struct lido__worker *worker, struct lido__section *secti
     section->done = 0;
     self->awaits = "blocking";
     leave_for_section(worker, self, section);
+    worker = lido__worker_current();
     /* Acquire: pairs with the release of the thread that it was left to. */
     while (!lido__load(&section->done, LIDO__ACQUIRE))
-        lido__fiber_suspend(lido__worker_current(), "blocking");
-    *lido__worker_current()->errno_address = saved_errno;
+        worker = suspend(worker, "blocking", SOON, false);
+    *worker->errno_address = saved_errno;
     return section->result;
 }
 
@@ -248,9 +271,7 @@ int lido_yield(void)
     struct lido__worker *worker = lido__fiber_worker(&error);
     if (!worker)
         return error;
-    lido__worker_queue(worker, worker->current);
-    suspend(worker, "yield", SOON);
-    worker = lido__worker_current();
+    worker = suspend(worker, "yield", SOON, true);
     return lido__task_interrupted(worker, worker->current);
 }
 

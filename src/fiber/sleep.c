@@ -17,14 +17,15 @@ int lido_sleep_until(uint64_t ns)
     if (reason)
         return reason;
     lido__timer_init(&alarm.timer);
-    lido__alarm_set(worker, &alarm, worker->current, ns);
+    lido__alarm_set(worker, &alarm, ns);
     do {
         lido__fiber_suspend(worker, "sleep");
-        if (!lido__timer_armed(&alarm.timer))
+        if (!lido__alarm_is_armed(&alarm))
             return 0;
+        worker = lido__worker_current();
         reason = lido__task_interrupted(worker, worker->current);
     } while (!reason);
-    lido__alarm_stop(worker, &alarm);
+    lido__alarm_stop(&alarm);
     return reason;
 }
 

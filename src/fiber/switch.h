@@ -2,8 +2,9 @@
  * Switching stacks: one file per architecture gives
  *
  *     struct lido__context                          where a stack of code goes on; has its `sp`
- *     void lido__context_init(context, top, entry)  it goes on at entry(), on an empty stack
- *     void lido__switch(from, to)                   stops here, goes on there
+ *     void lido__context_init(context, top, entry)  it goes on at entry(value), on an empty stack
+ *     void *lido__switch(from, to, value)           stops here, goes on there; returns the value that is
+ *                                                   handed over by whoever comes back
  *     LIDO__STACK_BOTTOM()                          in entry: a backtrace ends here
  *
  * The switch is inline, and tells the compiler that it destroys all registers: so the compiler saves

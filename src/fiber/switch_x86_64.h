@@ -18,8 +18,9 @@ struct lido__context {
     void *bp;
 };
 
-/* `top` is the end of the stack. The zero above entry's frame ends a backtrace by frame pointers. */
-static inline void lido__context_init(struct lido__context *context, void *top, void (*entry)(void))
+/* `top` is the end of the stack; entry is given the value that the first switch hands over. The zero above entry's frame ends a backtrace by frame pointers. */
+static inline void lido__context_init(struct lido__context *context, void *top,
+                                      void (*entry)(void *value))
 {
     uintptr_t *sp = (uintptr_t *)((uintptr_t)top & ~(uintptr_t)15) - 3;
     sp[0] = 0; /* where a call would have left its return address */
@@ -46,26 +47,27 @@ static inline void lido__context_init(struct lido__context *context, void *top, 
 #define LIDO__CLOBBER_AVX512
 #endif
 
-static inline __attribute__((always_inline)) void lido__switch(struct lido__context *from,
-                                                               struct lido__context *to)
+static inline __attribute__((always_inline)) void *lido__switch(struct lido__context *from,
+                                                                struct lido__context *to,
+                                                                void *value)
 {
     __asm__ volatile("leaq 1f(%%rip), %%rax\n\t"
-                     "movq %%rsp, 0(%%rdi)\n\t"
-                     "movq %%rax, 8(%%rdi)\n\t"
-                     "movq %%rbp, 16(%%rdi)\n\t"
+                     "movq %%rsp, 0(%%rdx)\n\t"
+                     "movq %%rax, 8(%%rdx)\n\t"
+                     "movq %%rbp, 16(%%rdx)\n\t"
                      "movq 0(%%rsi), %%rsp\n\t"
                      "movq 16(%%rsi), %%rbp\n\t"
                      "jmpq *8(%%rsi)\n"
                      "1:\n\t"
                      "endbr64"
-                     : "+D"(from), "+S"(to)
+                     : "+d"(from), "+S"(to), "+D"(value)
                      :
-                     : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-                       "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
-                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "mm0",
-                       "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "st", "st(1)", "st(2)",
-                       "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "cc",
-                       "memory" LIDO__CLOBBER_AVX512);
+                     : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+                       "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "mm0", "mm1",
+                       "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "st", "st(1)", "st(2)", "st(3)",
+                       "st(4)", "st(5)", "st(6)", "st(7)", "cc", "memory" LIDO__CLOBBER_AVX512);
+    return value;
 }
 
 #endif

@@ -118,7 +118,7 @@ ssize_t lido_op_poll(lido_op *public, const lido_waker *waker)
         return -ENXIO;
     bool starts = lido__op_state(op) == LIDO__OP_IDLE;
     if (starts && worker->budget == 0) {
-        lido__worker_queue(worker, worker->current);
+        lido__worker_requeue(worker);
         return LIDO_PENDING;
     }
     worker->budget -= starts;

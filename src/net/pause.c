@@ -63,12 +63,13 @@ int lido__pause_wait(struct lido__pause *pause)
     struct lido__alarm alarm;
     int reason = lido__task_interrupted(worker, pause->task);
     lido__timer_init(&alarm.timer);
-    lido__alarm_set(worker, &alarm, pause->task, next_deadline(pause));
-    while (!reason && lido__timer_armed(&alarm.timer) &&
+    lido__alarm_set(worker, &alarm, next_deadline(pause));
+    while (!reason && lido__alarm_is_armed(&alarm) &&
            !lido__exchange(&pause->freed, 0, LIDO__RELAXED)) {
         lido__fiber_suspend(worker, "descriptor");
+        worker = lido__worker_current();
         reason = lido__task_interrupted(worker, pause->task);
     }
-    lido__alarm_stop(worker, &alarm);
+    lido__alarm_stop(&alarm);
     return reason;
 }

@@ -64,26 +64,40 @@ static const char *operator_says(const char *name)
     return value && *value ? value : NULL;
 }
 
-static int resolve_workers(lido_config *config, struct problem *problem)
+static int resolve_scheduler(struct lido__settings *settings, struct problem *problem)
 {
+    static const char *const schedulers[] = {
+        [LIDO__IO_POOL] = "io-pool",
+        [LIDO__WORK_STEALING] = "work-stealing",
+        [LIDO__CURRENT_THREAD] = "current-thread",
+    };
+    lido_config *config = &settings->config;
+    const char *text = operator_says("LIDO_SCHEDULER");
+    const char *name = text ? text : config->scheduler ? config->scheduler : schedulers[0];
+    for (size_t i = 0; i < sizeof(schedulers) / sizeof(schedulers[0]); i++)
+        if (strcmp(name, schedulers[i]) == 0) {
+            config->scheduler = schedulers[i];
+            settings->scheduler = (enum lido__scheduler)i;
+            return 0;
+        }
+    return refuse(problem, "%s%s: there is no such scheduler; there are: %s, %s, %s",
+                  text ? "LIDO_SCHEDULER=" : "scheduler: ", name, schedulers[0], schedulers[1],
+                  schedulers[2]);
+}
+
+static int resolve_workers(struct lido__settings *settings, struct problem *problem)
+{
+    lido_config *config = &settings->config;
     const char *text = operator_says("LIDO_WORKERS");
     unsigned long workers = config->workers;
     if (text && (parse_number(text, &workers) < 0 || workers < 1 || workers > WORKERS_MAX))
         return refuse(problem, "LIDO_WORKERS=%s: must be a number from 1 to %u", text, WORKERS_MAX);
     if (workers > WORKERS_MAX)
         return refuse(problem, "workers: %lu is not in 1..%u", workers, WORKERS_MAX);
-    config->workers = workers ? (unsigned)workers : lido__cpu_count();
-    return 0;
-}
-
-static int resolve_scheduler(lido_config *config, struct problem *problem)
-{
-    const char *text = operator_says("LIDO_SCHEDULER");
-    const char *name = text ? text : config->scheduler ? config->scheduler : "io-pool";
-    if (strcmp(name, "io-pool") != 0)
-        return refuse(problem, "%s%s: there is no such scheduler; there is: io-pool",
-                      text ? "LIDO_SCHEDULER=" : "scheduler: ", name);
-    config->scheduler = "io-pool";
+    bool alone = settings->scheduler == LIDO__CURRENT_THREAD;
+    if (alone && workers > 1)
+        return refuse(problem, "workers: %lu, but current-thread has one", workers);
+    config->workers = workers ? (unsigned)workers : alone ? 1 : lido__cpu_count();
     return 0;
 }
 
@@ -161,9 +175,9 @@ int lido__config_resolve(struct lido__settings *settings, const lido_config *con
         if (((const char *)config)[i])
             return refuse(&problem, "size: %zu; a field is set that this lido does not know",
                           config->size);
-    int r = resolve_workers(&settings->config, &problem);
+    int r = resolve_scheduler(settings, &problem);
     if (r == 0)
-        r = resolve_scheduler(&settings->config, &problem);
+        r = resolve_workers(settings, &problem);
     if (r == 0)
         r = resolve_reactor(settings, &problem);
     if (r == 0)

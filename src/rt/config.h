@@ -9,9 +9,16 @@
 
 #include "reactor/reactor.h"
 
+enum lido__scheduler {
+    LIDO__IO_POOL,        /* tasks are dealt, and stay where they are */
+    LIDO__WORK_STEALING,  /* tasks go where there is room; threads start when they are needed */
+    LIDO__CURRENT_THREAD, /* one worker, on the thread that waits for it */
+};
+
 struct lido__settings {
     lido_config config; /* no field is zero that has a default */
     const struct lido__reactor_ops *reactor;
+    enum lido__scheduler scheduler;
 };
 
 /* 0 or -EINVAL; then `problem` (may be NULL) says which field, and why. Any thread. */

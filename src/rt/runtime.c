@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/fault.h"
 #include "rt/fault.h"
+#include "sched/share.h"
 #include "sched/spawn.h"
 
 /* ---- Building and tearing down ------------------------------------------------------------------ */
@@ -29,6 +30,7 @@ static int make_worker(struct lido_runtime *runtime, unsigned index)
     if (r < 0)
         return r;
     worker->report = lido__report_worker;
+    worker->seated = 1;
     lido__carrier_init(&seat->carrier, worker, &runtime->stacks);
     seat->cpu = runtime->settings.config.pin_cpus ? lido__cpu_nth(index) : LIDO__CPU_ANY;
     return 0;
@@ -52,6 +54,8 @@ static int make_workers(struct lido_runtime *runtime)
     }
     if (r < 0)
         free_workers(runtime, made);
+    else
+        lido__share_init(pool);
     return r;
 }
 
@@ -84,6 +88,9 @@ static void init_pool(struct lido_runtime *runtime)
     pool->count = config->workers;
     pool->placement = config->placement;
     pool->budget = config->budget;
+    pool->hurries = runtime->settings.scheduler == LIDO__WORK_STEALING;
+    pool->mobility = pool->hurries ? LIDO_STEALABLE : LIDO_PINNED;
+    pool->fenced = lido__barrier_init() < 0;
     pool->start = lido__fiber_start;
     pool->runtime = runtime;
     lido__stack_depot_init(&runtime->stacks, config->stack_size);

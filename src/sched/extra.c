@@ -1,4 +1,4 @@
-/* Task-locals, and the timer of a task's deadline: what most tasks never need. */
+/* The timer of a task's deadline, and task-locals: what most tasks never need. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -44,7 +44,7 @@ void lido__extra_end(struct lido__worker *worker, lido_task *task)
 {
     struct lido__extra *extra = task->extra;
     destroy_locals(extra);
-    lido__alarm_stop(worker, &extra->deadline);
+    lido__wheel_cancel(&worker->wheel, &extra->deadline.timer);
     if (!(task->flags & LIDO__TASK_FIBER))
         free(extra);
     task->flags &= ~LIDO__TASK_EXTRA;
@@ -63,9 +63,10 @@ void lido__worker_arm_deadline(struct lido__worker *worker, lido_task *task)
     if (lido__timer_armed(&extra->deadline.timer)) {
         if (extra->deadline.timer.expires <= task->deadline)
             return;
-        lido__alarm_stop(worker, &extra->deadline);
+        lido__wheel_cancel(&worker->wheel, &extra->deadline.timer);
     }
-    lido__alarm_set(worker, &extra->deadline, task, task->deadline);
+    extra->deadline.task = task;
+    lido__wheel_insert(&worker->wheel, &extra->deadline.timer, task->deadline);
 }
 
 static struct lido__local_value *find(const struct lido__extra *extra, const lido_local *key)

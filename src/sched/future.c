@@ -9,7 +9,7 @@
 struct timer {
     struct lido__alarm alarm;
     uint64_t at;
-    struct lido__worker *worker; /* on whose wheel the alarm is, or was */
+    bool started; /* the alarm has been set, and must be stopped */
 };
 
 _Static_assert(sizeof(struct timer) <= sizeof(lido_timer), "lido_timer is a timer's public face");
@@ -24,7 +24,7 @@ void lido_timer_start_at(lido_timer *public, uint64_t ns)
     struct timer *timer = timer_of(public);
     lido__timer_init(&timer->alarm.timer);
     timer->at = ns;
-    timer->worker = NULL;
+    timer->started = false;
 }
 
 void lido_timer_start(lido_timer *timer, int64_t ms)
@@ -35,8 +35,9 @@ void lido_timer_start(lido_timer *timer, int64_t ms)
 void lido_timer_stop(lido_timer *public)
 {
     struct timer *timer = timer_of(public);
-    if (timer->worker)
-        lido__alarm_stop(timer->worker, &timer->alarm);
+    if (timer->started)
+        lido__alarm_stop(&timer->alarm);
+    timer->started = false;
 }
 
 int lido_timer_poll(lido_timer *public, const lido_waker *waker)
@@ -44,19 +45,19 @@ int lido_timer_poll(lido_timer *public, const lido_waker *waker)
     struct timer *timer = timer_of(public);
     lido_task *task = lido__waker_task(*waker);
     struct lido__worker *worker = lido__worker_current();
-    if (!worker || worker != task->worker)
+    if (!worker || worker->current != task)
         return -ENXIO;
     int reason = lido__task_interrupted(worker, task);
     if (reason) {
         lido_timer_stop(public);
         return reason;
     }
-    if (lido__timer_armed(&timer->alarm.timer))
+    if (timer->started && lido__alarm_is_armed(&timer->alarm))
         return LIDO_PENDING;
     if (timer->at <= lido__clock_now())
         return 0;
-    timer->worker = worker;
-    lido__alarm_set(worker, &timer->alarm, task, timer->at);
+    timer->started = true;
+    lido__alarm_set(worker, &timer->alarm, timer->at);
     return LIDO_PENDING;
 }
 
@@ -67,16 +68,42 @@ static void set_joiner(lido_task *task, lido_waker waker)
     lido__store(&task->joiner.lido_private, waker.lido_private, LIDO__RELAXED);
 }
 
+static bool is_own(const struct lido__worker *worker, const lido_task *task)
+{
+    return lido__task_belongs(task, worker, lido__load(&task->state.word, LIDO__ACQUIRE));
+}
+
+/* If it ends on this thread: no read-modify-write, and the waker can be borrowed. So neither may leave. */
+static bool join_own(struct lido__worker *worker, lido_task *task, lido_task *self)
+{
+    lido__worker_enter(worker);
+    bool own = is_own(worker, task);
+    if (own) {
+        set_joiner(task, lido__waker_borrow(self));
+        task->flags |= LIDO__TASK_JOINED;
+        task->anchors++;
+        self->anchors++;
+    }
+    lido__worker_leave(worker);
+    return own;
+}
+
+/* Whether `self` has joined it in that way. Then it is held here until it is done. */
+static bool joins_own(struct lido__worker *worker, const lido_task *task, const lido_task *self)
+{
+    lido__worker_enter(worker);
+    bool joins = is_own(worker, task) && task->flags & LIDO__TASK_JOINED &&
+                 lido__waker_task(task->joiner) == self;
+    lido__worker_leave(worker);
+    return joins;
+}
+
 int lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self)
 {
     if (lido__task_is_joined(task))
         return lido__state_done(&task->state) ? 0 : -EBUSY;
-    if (task->worker == worker) {
-        /* It ends on this thread: no read-modify-write, and the waker can be borrowed. */
-        set_joiner(task, lido__waker_borrow(self));
-        task->flags |= LIDO__TASK_JOINED;
+    if (join_own(worker, task, self))
         return 0;
-    }
     set_joiner(task, lido__waker_own(self));
     if (!lido__state_await(&task->state, LIDO__JOINER))
         lido__task_unref(self); /* done already */
@@ -85,10 +112,15 @@ int lido__join_register(struct lido__worker *worker, lido_task *task, lido_task 
 
 bool lido__join_forgo(struct lido__worker *worker, lido_task *task)
 {
-    if (task->worker == worker) {
+    lido_task *self = worker->current;
+    if (joins_own(worker, task, self)) {
+        if (lido__state_done(&task->state))
+            return false;
         task->flags &= ~LIDO__TASK_JOINED;
         set_joiner(task, (lido_waker){0});
-        return !lido__state_done(&task->state);
+        task->anchors--;
+        self->anchors--;
+        return true;
     }
     lido_waker waker = task->joiner;
     if (!lido__state_forgo(&task->state))
@@ -101,10 +133,9 @@ bool lido__join_forgo(struct lido__worker *worker, lido_task *task)
 /* Whether `self` has registered with `task`, which is not done. */
 static bool joins(struct lido__worker *worker, const lido_task *task, const lido_task *self)
 {
-    bool joined = task->worker == worker
-                      ? task->flags & LIDO__TASK_JOINED
-                      : lido__load(&task->state.word, LIDO__ACQUIRE) & LIDO__JOINER;
-    return joined && lido__waker_task(task->joiner) == self;
+    if (lido__load(&task->state.word, LIDO__ACQUIRE) & LIDO__JOINER)
+        return lido__waker_task(task->joiner) == self;
+    return joins_own(worker, task, self);
 }
 
 static int join_step(struct lido__worker *worker, lido_task *task, lido_task *self)
@@ -122,7 +153,7 @@ int lido_join_poll(lido_task *task, int *result, const lido_waker *waker)
 {
     lido_task *self = lido__waker_task(*waker);
     struct lido__worker *worker = lido__worker_current();
-    if (!worker || worker != self->worker)
+    if (!worker || worker->current != self)
         return -ENXIO;
     if (task == self)
         return -EDEADLK;

@@ -17,6 +17,8 @@
 #include <lido.h>
 
 #include "base/atomic.h"
+#include "base/inbox.h"
+#include "sched/idle.h"
 
 struct lido__worker;
 
@@ -30,14 +32,27 @@ struct lido__pool {
     lido__shared uint32_t round;   /* the next worker of the round-robin */
     lido__shared uint32_t stopped; /* a futex: 1 when the workers have been told to stop */
 
+    /* Of share.h: */
+    lido__shared uint32_t
+        sharing;               /* some tasks may be given away, and there is who could take them */
+    struct lido__inbox inject; /* of struct lido_task.run: for whoever takes it */
+    struct lido__idle idle;
+
     /* Written before the first worker starts. */
     unsigned count;
+    bool fenced;            /* lido__barrier_init has failed: see gate.h */
+    bool hurries;           /* the scheduler is work-stealing: see lido__worker_hurry */
+    lido_mobility mobility; /* of tasks that say nothing */
     struct lido__worker *workers;
     lido_placement placement;
     unsigned budget;
     size_t stack_size;
     /* Gives a fiber that has not started its stack and future; -ENOMEM. On its worker. */
     int (*start)(struct lido__worker *worker, lido_task *task);
+    /* Sees to it that a thread carries a worker; -EAGAIN, -ENOMEM. Any thread; again if it likes. */
+    int (*seat)(struct lido__worker *worker);
+    /* Tasks may be given away from now on. Once. */
+    void (*shares)(struct lido__pool *pool);
     void *runtime;
 };
 

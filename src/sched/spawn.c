@@ -4,16 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sched/share.h"
 #include "sched/wake.h"
 
 /* A spawn within the worker: nothing is shared yet, and nothing is atomic. */
 static int spawn_local(struct lido__worker *worker, lido_task *task)
 {
-    if (worker->refusing)
-        return -ESHUTDOWN;
-    lido__worker_adopt(worker, task);
-    lido__worker_queue(worker, task);
-    return 0;
+    lido__worker_enter(worker);
+    int r = worker->refusing ? -ESHUTDOWN : 0;
+    if (r == 0) {
+        lido__worker_adopt(worker, task);
+        lido__worker_queue(worker, task);
+    }
+    lido__worker_leave(worker);
+    return r;
 }
 
 /* The inbox's reference is the NOTIFIED one: the first wake-up of a task is its birth. */
@@ -25,6 +29,11 @@ static int spawn_remote(struct lido__worker *worker, lido_task *task, uint32_t r
     int r = lido__pool_enter(worker->pool);
     if (r < 0)
         return r;
+    r = lido__worker_seat(worker);
+    if (r < 0) {
+        lido__pool_leave(worker->pool, 1);
+        return r;
+    }
     lido__state_init_notified(&task->state, refs + 1);
     task->flags |= LIDO__TASK_ARRIVING;
     if (placement == LIDO_PLACE_LEAST_LOADED) {
@@ -33,6 +42,27 @@ static int spawn_remote(struct lido__worker *worker, lido_task *task, uint32_t r
     }
     lido__worker_mail(worker, &task->mail);
     return 0;
+}
+
+/*
+ * For whichever worker takes it. The second token is the caller's: the task may have ended, and the pool with
+ * it, before this has called somebody.
+ */
+static int spawn_injected(struct lido__pool *pool, lido_task *task, uint32_t refs)
+{
+    int r = lido__pool_enter(pool);
+    if (r < 0)
+        return r;
+    r = lido__worker_seat(
+        &pool->workers[0]); /* so that there is somebody, even if threads run out */
+    if (r == 0) {
+        lido__fetch_add(&pool->busy, 1, LIDO__RELAXED);
+        lido__state_init_shared(&task->state, refs);
+        task->flags |= LIDO__TASK_QUEUED;
+        lido__share_inject(pool, task);
+    }
+    lido__pool_leave(pool, 1);
+    return r;
 }
 
 /* What a new task begins with. A future's deadline needs memory; a fiber has it on its stack. */
@@ -56,18 +86,35 @@ static void discard(lido_task *task)
     lido__task_free(task);
 }
 
-static int launch(const struct lido__spawn *spawn, const lido_spawn_options *options,
-                  struct lido__worker *self, struct lido__worker *worker, lido_task **handle)
+/* A spawn whose options have been looked at. */
+struct spawning {
+    const struct lido__spawn *spawn;
+    const lido_spawn_options *options;
+    struct lido__pool *pool;
+    struct lido__worker *self;   /* whose task spawns, or NULL */
+    struct lido__worker *worker; /* where to, or NULL: to whoever takes it */
+    uint32_t flags;
+};
+
+static int launch_task(const struct spawning *plan, lido_task *task, uint32_t refs)
+{
+    if (!plan->worker)
+        return spawn_injected(plan->pool, task, refs);
+    if (plan->worker == plan->self)
+        return spawn_local(plan->worker, task);
+    return spawn_remote(plan->worker, task, refs, plan->options->placement);
+}
+
+static int launch(const struct spawning *plan, lido_task **handle)
 {
     uint32_t refs = 1 + (handle != NULL);
-    lido_task *task = lido__task_new(refs, spawn->flags, options->name, spawn->where);
+    lido_task *task = lido__task_new(refs, plan->flags, plan->options->name, plan->spawn->where);
     if (!task)
         return -ENOMEM;
-    task->worker = worker;
-    int r = furnish(task, spawn, self ? self->current->deadline : LIDO__NEVER);
+    task->worker = plan->worker;
+    int r = furnish(task, plan->spawn, plan->self ? plan->self->current->deadline : LIDO__NEVER);
     if (r == 0)
-        r = worker == self ? spawn_local(worker, task)
-                           : spawn_remote(worker, task, refs, options->placement);
+        r = launch_task(plan, task, refs);
     if (r < 0)
         discard(task);
     else if (handle)
@@ -91,33 +138,60 @@ static const lido_spawn_options *widen(const lido_spawn_options *options, lido_s
     return room;
 }
 
-/* The common case, in a line: a task on the pool spawns on its own worker. */
-static bool stays(const struct lido__worker *self, lido_placement placement)
+/* The task's flags; negative: no such mobility. */
+static int64_t flags_of(const struct spawning *plan)
 {
-    if (!self || placement == LIDO_PLACE_LOCAL)
-        return self;
-    return placement == LIDO_PLACE_DEFAULT && !(self->current->flags & LIDO__TASK_ROOT);
+    lido_mobility mobility = plan->options->mobility;
+    if (mobility == LIDO_MOBILITY_DEFAULT)
+        mobility = plan->pool->mobility;
+    switch (mobility) {
+    case LIDO_PINNED: return plan->spawn->flags;
+    case LIDO_RESCUABLE: return plan->spawn->flags | LIDO__TASK_RESCUABLE;
+    case LIDO_STEALABLE: return plan->spawn->flags | LIDO__TASK_STEALABLE;
+    default: return -EINVAL;
+    }
+}
+
+/*
+ * Where to. A task on the pool spawns on its own worker; a root, and who is outside, deals, unless the task
+ * can find its worker by itself.
+ */
+static int choose_worker(struct spawning *plan)
+{
+    struct lido__worker *self = plan->self;
+    lido_placement placement = plan->options->placement;
+    bool free = plan->pool->hurries && plan->flags & LIDO__TASK_STEALABLE && plan->pool->count > 1;
+    bool none = placement == LIDO_PLACE_DEFAULT || placement == LIDO_PLACE_LOCAL;
+    bool deals = !free && placement == LIDO_PLACE_DEFAULT && self &&
+                 self->current->flags & LIDO__TASK_ROOT;
+    if (none && self && !deals)
+        plan->worker = self;
+    else if (none && free)
+        plan->worker = NULL;
+    else if (!(plan->worker = lido__pool_place(plan->pool, self, placement, plan->options->worker)))
+        return -EINVAL;
+    return 0;
 }
 
 int lido__spawn(const struct lido__spawn *spawn, lido_task **handle)
 {
     lido_spawn_options room;
-    const lido_spawn_options *options = widen(spawn->options, &room);
-    if (!options)
+    struct spawning plan = {.spawn = spawn, .options = widen(spawn->options, &room)};
+    if (!plan.options)
         return -EINVAL;
-    struct lido__worker *self = lido__worker_current();
-    if (self && (!self->current || (spawn->pool && spawn->pool != self->pool)))
-        self = NULL; /* from a hook, or into another runtime: as from a plain thread */
-    struct lido__pool *pool = self ? self->pool : spawn->pool;
-    if (!pool)
+    plan.self = lido__worker_current();
+    if (plan.self && (!plan.self->current || (spawn->pool && spawn->pool != plan.self->pool)))
+        plan.self = NULL; /* from a hook, or into another runtime: as from a plain thread */
+    plan.pool = plan.self ? plan.self->pool : spawn->pool;
+    if (!plan.pool)
         return -ENXIO;
-    struct lido__worker *worker =
-        stays(self, options->placement)
-            ? self
-            : lido__pool_place(pool, self, options->placement, options->worker);
-    if (!worker)
+    int64_t flags = flags_of(&plan);
+    plan.flags = (uint32_t)flags;
+    if (flags < 0 || choose_worker(&plan) < 0)
         return -EINVAL;
-    return launch(spawn, options, self, worker, handle);
+    if (plan.flags & (LIDO__TASK_RESCUABLE | LIDO__TASK_STEALABLE) && !lido__pool_shares(plan.pool))
+        lido__share_begin(plan.pool);
+    return launch(&plan, handle);
 }
 
 int lido_spawn_future_at(lido_runtime *runtime, lido_task **task, lido_future *future,

@@ -4,15 +4,36 @@
 
 #include "os/os.h"
 
+/*
+ * Plainly, if the task is the current worker's own. The gate: whoever seizes it may give the task away,
+ * and not between the question and what follows from the answer.
+ */
+static bool wake_own(lido_task *task, uint32_t flags)
+{
+    struct lido__worker *worker = lido__worker_current();
+    if (!worker)
+        return false;
+    lido__worker_enter(worker);
+    uint32_t word = lido__load(&task->state.word, LIDO__ACQUIRE);
+    bool own = lido__task_belongs(task, worker, word);
+    if (own && flags)
+        lido__state_cancel(&task->state);
+    if (own && !(word & LIDO__DONE))
+        lido__wake_here(worker, task);
+    lido__worker_leave(worker);
+    return own;
+}
+
+/* `flags`: CANCELLED or 0. */
+static void wake(lido_task *task, uint32_t flags)
+{
+    if (!wake_own(task, flags) && lido__state_notify(&task->state, flags))
+        lido__worker_mail(lido__task_worker(task), &task->mail);
+}
+
 void lido__wake(lido_task *task)
 {
-    struct lido__worker *worker = task->worker;
-    if (worker == lido__worker_current()) {
-        if (!lido__state_done(&task->state))
-            lido__wake_here(worker, task);
-    } else if (lido__state_notify(&task->state, 0)) {
-        lido__worker_mail(worker, &task->mail);
-    }
+    wake(task, 0);
 }
 
 void lido__wake_consume(lido_waker waker)
@@ -27,18 +48,22 @@ void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t
 {
     struct lido__worker *self = lido__worker_current();
     struct lido__link *link;
+    if (self)
+        lido__worker_enter(self);
     while ((link = lido__fifo_pop(handed))) {
         struct lido__op *op = lido__op_from_link(link);
         lido_waker waker = op->waker;
         lido_task *task = lido__waker_task(waker);
         /* Once the state is stored, a task of another thread may see it and be gone. It cannot be
            before, so a reference can still be taken. */
-        if (task->worker != self)
+        if (!lido__task_belongs(task, self, lido__load(&task->state.word, LIDO__ACQUIRE)))
             waker = lido__waker_own(task);
         op->result = result;
         lido__store(&op->state, (uint8_t)state, LIDO__RELEASE);
         lido__wake_consume(waker);
     }
+    if (self)
+        lido__worker_leave(self);
 }
 
 bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido__op *op)
@@ -95,11 +120,5 @@ void lido_waker_drop(lido_waker *waker)
 
 void lido_cancel(lido_task *task)
 {
-    struct lido__worker *worker = task->worker;
-    if (worker == lido__worker_current()) {
-        lido__state_cancel(&task->state);
-        lido__wake(task);
-    } else if (lido__state_notify(&task->state, LIDO__CANCELLED)) {
-        lido__worker_mail(worker, &task->mail);
-    }
+    wake(task, LIDO__CANCELLED);
 }

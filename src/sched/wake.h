@@ -12,11 +12,11 @@
 /* Makes a task run again. The caller holds a reference, or is on its worker. Any thread. */
 void lido__wake(lido_task *task);
 
-/* The same for a task that is alive, on its worker's thread. */
+/* The same for a task that is alive, on its worker's thread, inside the gate. */
 static inline void lido__wake_here(struct lido__worker *worker, lido_task *task)
 {
     if (!(task->flags & LIDO__TASK_ARRIVING))
-        lido__worker_queue(worker, task);
+        lido__worker_ready(worker, task);
 }
 
 /* Uses a waker up: wakes, and drops its reference if it has one. Any thread. */
@@ -49,23 +49,18 @@ bool lido__join_forgo(struct lido__worker *worker, lido_task *task);
 /* `ms` after `now`, in ns; never past LIDO__NEVER. */
 uint64_t lido__time_after(uint64_t now, int64_t ms);
 
-/* An alarm: a timer of the current worker that wakes a task of that worker. Embedded. */
+/* An alarm: a timer of the current worker that wakes a task of that worker, which stays there as long as it
+   is armed. Embedded. */
 struct lido__alarm {
     struct lido__timer timer;
     lido_task *task;
 };
 
-static inline void lido__alarm_set(struct lido__worker *worker, struct lido__alarm *alarm,
-                                   lido_task *task, uint64_t at)
-{
-    alarm->task = task;
-    lido__wheel_insert(&worker->wheel, &alarm->timer, at);
-}
-
-static inline void lido__alarm_stop(struct lido__worker *worker, struct lido__alarm *alarm)
-{
-    lido__wheel_cancel(&worker->wheel, &alarm->timer);
-}
+/* The current task's. Armed. */
+void lido__alarm_set(struct lido__worker *worker, struct lido__alarm *alarm, uint64_t at);
+/* One that is not armed is left alone. */
+void lido__alarm_stop(struct lido__alarm *alarm);
+bool lido__alarm_is_armed(const struct lido__alarm *alarm);
 
 /*
  * What most tasks never need, kept out of the task: the timer of its deadline and its task-locals.
@@ -75,6 +70,12 @@ struct lido__extra {
     struct lido__alarm deadline;
     struct lido__local_value *locals;
 };
+
+static inline bool lido__alarm_is_deadline(const struct lido__alarm *alarm)
+{
+    const lido_task *task = alarm->task;
+    return task->flags & LIDO__TASK_EXTRA && alarm == &task->extra->deadline;
+}
 
 /* The extra of a task of the current worker, put to use; NULL when out of memory. */
 struct lido__extra *lido__extra_of(lido_task *task);

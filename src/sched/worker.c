@@ -8,6 +8,7 @@
 #include "base/bits.h"
 #include "base/fault.h"
 #include "os/os.h"
+#include "sched/share.h"
 #include "sched/wake.h"
 
 /*
@@ -20,10 +21,13 @@
 #define SLICE_MIN 8u
 #define SLICE_MAX 256u
 
+/* Where tasks are shared, others may be waiting for it: a slice fills no more than this. */
+#define SHARE_EVERY_NS 100000u
+
 /* How long a fiber waits for memory for its stack before it tries again, if nothing happens. */
 #define STARVED_RETRY_NS 10000000u
 
-__thread struct lido__worker *lido__worker_of_thread;
+__thread struct lido__worker *lido__worker_of_thread __attribute__((tls_model("initial-exec")));
 
 int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsigned index,
                       const struct lido__reactor_ops *ops)
@@ -45,9 +49,14 @@ int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsi
     worker->pool = pool;
     worker->index = index;
     worker->budget_full = pool->budget;
+    worker->hurries = pool->hurries;
+    worker->random = index + 1;
     worker->slice = SLICE_MIN;
     worker->cancel_at = LIDO__NEVER;
     worker->now = lido__clock_now();
+    lido__gate_init(&worker->gate, pool->fenced);
+    lido__ring_init(&worker->ring);
+    lido__idler_init(&worker->idler);
     lido__inbox_init(&worker->inbox);
     lido__fifo_init(&worker->queue);
     lido__fifo_init(&worker->starved);
@@ -63,33 +72,6 @@ void lido__worker_fini(struct lido__worker *worker)
     free(worker->reactor);
 }
 
-void lido__worker_mail(struct lido__worker *worker, struct lido__link *link)
-{
-    if (!lido__inbox_push(&worker->inbox, link))
-        return;
-    worker->reactor->ops->wake(worker->reactor);
-    /* Release: pairs with the acquire in settle_wakes, after which the worker is freed. */
-    lido__fetch_add(&worker->wakes_done, 1, LIDO__RELEASE);
-}
-
-/*
- * A worker may wake for another reason, take what a push brought, and have nothing left to live for,
- * all before the pusher has come to wake it. It must outlive that.
- */
-static void settle_wakes(struct lido__worker *worker)
-{
-    while (lido__load(&worker->wakes_done, LIDO__ACQUIRE) != worker->wakes_owed)
-        lido__thread_yield();
-}
-
-void lido__worker_order(struct lido__worker *worker, uint32_t orders)
-{
-    /* Acq_rel: the worker that takes the link sees the orders; whoever finds some pending knows that
-       the link is under way. */
-    if (lido__fetch_or(&worker->orders, orders, LIDO__ACQ_REL) == 0)
-        lido__worker_mail(worker, &worker->order);
-}
-
 /*
  * Gives back the tokens of the pool that the worker does not need: all but one while it has live tasks.
  * Only when there is nothing to run: while tasks keep coming, the pool's word is left to those who
@@ -102,87 +84,6 @@ static void settle_tokens(struct lido__worker *worker)
     worker->tokens = needed;
     if (spare)
         lido__pool_leave(worker->pool, spare);
-}
-
-/* One live task less. */
-static void leave(struct lido__worker *worker)
-{
-    lido__store(&worker->live, worker->live - 1, LIDO__RELAXED);
-}
-
-/* ---- Mail -------------------------------------------------------------------------------------- */
-
-static void cancel_all(struct lido__worker *worker)
-{
-    worker->refusing = true;
-    for (struct lido__node *n = worker->tasks.next; n != &worker->tasks; n = n->next) {
-        lido_task *task = lido__container_of(n, lido_task, live);
-        lido__state_cancel(&task->state);
-        lido__worker_queue(worker, task);
-    }
-}
-
-static void obey(struct lido__worker *worker)
-{
-    /* Release: the link has been read; whoever finds no orders pending may use it again. */
-    uint32_t orders = lido__exchange(&worker->orders, 0, LIDO__ACQ_REL);
-    if (orders & LIDO__ORDER_CANCEL)
-        cancel_all(worker);
-    if (orders & LIDO__ORDER_REPORT)
-        worker->report(worker);
-    if (orders & LIDO__ORDER_STOP)
-        worker->stop = true;
-}
-
-/* A task from outside; its sender took a token for it. */
-static void welcome(struct lido__worker *worker, lido_task *task)
-{
-    if (task->flags & LIDO__TASK_COUNTED)
-        lido__fetch_sub(&worker->incoming, 1, LIDO__RELAXED);
-    lido__worker_adopt(worker, task);
-    if (worker->refusing)
-        lido__state_cancel(&task->state);
-}
-
-/* Handles one link. Returns how many new tasks it was: 0 or 1. */
-static unsigned receive(struct lido__worker *worker, struct lido__link *link)
-{
-    unsigned arrived = 0;
-    if (link == &worker->order) {
-        obey(worker);
-        return 0;
-    }
-    lido_task *task = lido__container_of(link, lido_task, mail);
-    if (task->flags & LIDO__TASK_ARRIVING) {
-        task->flags &= ~LIDO__TASK_ARRIVING;
-        welcome(worker, task);
-        arrived = 1;
-    }
-    switch (lido__state_take(&task->state)) {
-    case LIDO__TAKEN_RUN: lido__worker_queue(worker, task); break;
-    case LIDO__TAKEN_DROP: leave(worker); break;
-    case LIDO__TAKEN_FREE:
-        lido__task_free(task);
-        leave(worker);
-        break;
-    }
-    return arrived;
-}
-
-static void take_mail(struct lido__worker *worker)
-{
-    struct lido__link *link = lido__inbox_take(&worker->inbox);
-    worker->wakes_owed += worker->parked && link;
-    worker->parked = false;
-    uint64_t arrived = 0;
-    if (!link)
-        return;
-    while (link) {
-        struct lido__link *next = link->next;
-        arrived += receive(worker, link);
-        link = next;
-    }
-    worker->tokens += arrived;
 }
 
 /* ---- Running ----------------------------------------------------------------------------------- */
@@ -211,6 +112,14 @@ static void tell_others(lido_task *task, uint32_t was, bool queued)
         lido__task_free(task);
 }
 
+/* One of this worker, held here by an anchor until now. */
+static void wake_joiner(struct lido__worker *worker, const lido_task *task)
+{
+    lido_task *joiner = lido__waker_task(task->joiner);
+    joiner->anchors--;
+    lido__wake_here(worker, joiner);
+}
+
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result)
 {
     if (task->flags & LIDO__TASK_EXTRA)
@@ -218,7 +127,7 @@ void lido__worker_finish(struct lido__worker *worker, lido_task *task, int resul
     lido__list_remove(&task->live);
     task->result = result;
     if (task->flags & LIDO__TASK_JOINED)
-        lido__wake_here(worker, lido__waker_task(task->joiner));
+        wake_joiner(worker, task);
     bool queued = task->flags & LIDO__TASK_QUEUED;
     if (queued)
         task->flags |= LIDO__TASK_ENDED;
@@ -232,7 +141,7 @@ void lido__worker_finish(struct lido__worker *worker, lido_task *task, int resul
     /* A wake-up that is under way needs the worker: it stays alive until that has arrived. */
     if (was & LIDO__NOTIFIED)
         return;
-    leave(worker);
+    lido__worker_uncount(worker);
 }
 
 void lido__worker_starve(struct lido__worker *worker, lido_task *task)
@@ -259,9 +168,11 @@ static bool start(struct lido__worker *worker, lido_task *task)
 static bool poll(struct lido__worker *worker, lido_task *task)
 {
     lido_waker waker = lido__waker_borrow(task);
+    lido__worker_leave(worker);
     int result = task->future->poll(task->future, &waker);
     if (__builtin_expect(lido__worker_current() != worker, 0))
         return false;
+    lido__worker_enter(worker);
     /* Fibers may have passed the worker on among themselves: this is about the one that came back,
        if it has not ended. */
     task = worker->current;
@@ -284,18 +195,46 @@ static bool run(struct lido__worker *worker, lido_task *task)
 
 /* ---- Looking ----------------------------------------------------------------------------------- */
 
-static void fire_timers(struct lido__worker *worker)
+/* The task of a deadline's alarm may be given away while that is armed; others hold it. */
+static void ring_alarm(struct lido__worker *worker, struct lido__alarm *alarm)
+{
+    alarm->task->anchors -= !lido__alarm_is_deadline(alarm);
+    lido__worker_queue(worker, alarm->task);
+}
+
+static void fire_timers(struct lido__worker *worker, uint64_t now)
 {
     struct lido__node fired;
     struct lido__timer *timer;
     lido__list_init(&fired);
-    lido__wheel_advance(&worker->wheel, worker->now, &fired);
+    lido__wheel_advance(&worker->wheel, now, &fired);
     while ((timer = lido__timer_next_fired(&fired)))
-        lido__worker_queue(worker, lido__container_of(timer, struct lido__alarm, timer)->task);
+        ring_alarm(worker, lido__container_of(timer, struct lido__alarm, timer));
+}
+
+void lido__worker_peek(struct lido__worker *worker, uint64_t now)
+{
+    struct lido__fifo handed;
+    lido__fifo_init(&handed);
+    worker->reactor->ops->wait(worker->reactor, 0, &handed);
+    lido__deliver(&handed, LIDO__OP_READY, 0);
+    fire_timers(worker, now);
+}
+
+/* The clock has been read. */
+static void pass_time(struct lido__worker *worker)
+{
+    fire_timers(worker, worker->now);
     if (__builtin_expect(worker->cancel_at <= worker->now, 0)) {
         worker->cancel_at = LIDO__NEVER;
         lido__pool_cancel_all(worker->pool);
     }
+}
+
+static void begin_slice(struct lido__worker *worker)
+{
+    lido__store(&worker->slice_left, worker->slice, LIDO__RELAXED);
+    lido__store(&worker->turns, worker->turns + 1, LIDO__RELAXED);
 }
 
 /* A new slice: as many tasks as would have filled half the time between two looks. */
@@ -303,17 +242,18 @@ static void cut(struct lido__worker *worker, uint64_t now)
 {
     uint64_t ran = worker->slice - worker->slice_left;
     if (ran && worker->cut_at) {
-        uint64_t fit = ran * (LOOK_EVERY_NS / 2) / (now - worker->cut_at + 1);
+        uint64_t most = lido__pool_shares(worker->pool) ? SHARE_EVERY_NS : LOOK_EVERY_NS / 2;
+        uint64_t fit = ran * most / (now - worker->cut_at + 1);
         worker->slice = (uint32_t)lido__min_u64(lido__max_u64(fit, SLICE_MIN), SLICE_MAX);
     }
-    worker->slice_left = worker->slice;
+    begin_slice(worker);
     worker->cut_at = now;
 }
 
 /* There is more to run: whether it may, before the reactor is looked at. */
 static bool goes_on(struct lido__worker *worker)
 {
-    if (lido__fifo_empty(&worker->queue) || worker->stop)
+    if (!lido__worker_has_work(worker) || worker->stop)
         return false;
     worker->now = lido__clock_now(); /* deadlines are held against it */
     cut(worker, worker->now);
@@ -323,10 +263,12 @@ static bool goes_on(struct lido__worker *worker)
 /* How long the reactor may wait: not at all while there is something to run. */
 static uint64_t patience(struct lido__worker *worker)
 {
-    if (!lido__fifo_empty(&worker->queue) || worker->stop)
+    if (lido__worker_has_work(worker) || worker->stop)
         return 0;
     if (worker->tokens > (worker->live > 0))
         settle_tokens(worker); /* may end the pool: then there is mail */
+    if (lido__pool_shares(worker->pool) && lido__share_forage(worker))
+        return 0;
     worker->parked = lido__inbox_park(&worker->inbox);
     if (!worker->parked)
         return 0;
@@ -344,15 +286,17 @@ static void look(struct lido__worker *worker)
     lido__fifo_init(&handed);
     uint64_t timeout = patience(worker);
     worker->reactor->ops->wait(worker->reactor, timeout, &handed);
+    if (worker->idles)
+        lido__share_awake(worker);
     lido__deliver(&handed, LIDO__OP_READY, 0);
     worker->looked_at = 0;
     if (timeout == 0 || !lido__wheel_empty(&worker->wheel) || worker->cancel_at != LIDO__NEVER) {
         worker->looked_at = worker->now = lido__clock_now();
-        fire_timers(worker);
+        pass_time(worker);
     }
     if (__builtin_expect(!lido__fifo_empty(&worker->starved), 0))
         feed_starved(worker);
-    worker->slice_left = worker->slice;
+    begin_slice(worker);
     worker->cut_at = worker->looked_at;
 }
 
@@ -360,28 +304,48 @@ static void look(struct lido__worker *worker)
 static void drop_ended(struct lido__worker *worker)
 {
     struct lido__link *link;
+    if (worker->hot)
+        lido__fifo_push(&worker->queue, &worker->hot->run);
     while ((link = lido__fifo_pop(&worker->queue)))
         lido__task_unref(lido__container_of(link, lido_task, run));
 }
 
-bool lido__worker_loop(struct lido__worker *worker)
+/* What is new: from outside, from other workers and for them. */
+static void take_in(struct lido__worker *worker)
+{
+    lido__worker_take_mail(worker);
+    if (lido__pool_shares(worker->pool))
+        lido__share_turn(worker);
+}
+
+/* The thread takes its seat: the worker may be new, or have been taken from another thread. */
+static void sit_down(struct lido__worker *worker)
 {
     lido__worker_of_thread = worker;
+    lido__worker_enter(worker);
     lido__worker_set_current(worker, NULL);
     worker->errno_address = &errno;
-    worker->slice_left = worker->slice;
+    begin_slice(worker);
+    if (worker->idles)
+        lido__share_awake(worker);
+}
+
+bool lido__worker_loop(struct lido__worker *worker)
+{
+    sit_down(worker);
     while (!worker->stop) {
         lido_task *task;
-        take_mail(worker);
+        take_in(worker);
         while ((task = lido__worker_next(worker, 0, 0)))
             if (!run(worker, task))
                 return false;
         if (!goes_on(worker))
             look(worker);
     }
-    take_mail(worker);
+    lido__worker_take_mail(worker);
     drop_ended(worker);
-    settle_wakes(worker);
+    lido__worker_settle_wakes(worker);
+    lido__worker_leave(worker);
     lido__worker_of_thread = NULL;
     return true;
 }

@@ -1,10 +1,16 @@
 /*
  * A worker: a run queue, a timer wheel and a reactor. One OS thread carries it; everything here
- * belongs to that thread, except the inbox, `orders` and `incoming`.
+ * belongs to that thread, except what is marked as shared.
  *
  * The loop: take in the inbox, run what is runnable (a slice at most), look at the reactor and
  * the wheel; sleep in the reactor when there is nothing to run. Inside a worker nothing is atomic that
  * need not be: a wake-up from the worker's own thread sets a flag and links the task into the queue.
+ * What of it is given to other workers goes through share.h.
+ *
+ * The gate: the thread is inside of it whenever it touches the queue, the wheel, the list of tasks or one of
+ * its tasks that is not running; and outside while it runs a task's own code. So another thread can take
+ * the work of a worker that does not come back (rescue.h), and the fast paths stay free of atomics. A
+ * switch from fiber to fiber goes from inside to inside.
  *
  * Parking: the decision to sleep is one compare-and-swap on the inbox (base/inbox.h). Rejected: a flag
  * "asleep" beside the queue (two words to keep in step, a fence on each push), and an eventfd write
@@ -18,7 +24,9 @@
 #include "base/inbox.h"
 #include "base/list.h"
 #include "reactor/reactor.h"
+#include "sched/gate.h"
 #include "sched/pool.h"
+#include "sched/ring.h"
 #include "task/task.h"
 #include "time/wheel.h"
 
@@ -26,6 +34,10 @@
 #define LIDO__ORDER_CANCEL 1u /* refuse spawns, cancel all tasks */
 #define LIDO__ORDER_STOP 2u   /* leave the loop */
 #define LIDO__ORDER_REPORT 4u /* call pool->runtime's reporter */
+#define LIDO__ORDER_LOOK 8u   /* there may be work to share, or to search for */
+
+/* How many tasks may run from the `hot` place before the queue has its turn. */
+#define LIDO__HOT_MAX 3u
 
 struct lido__worker {
     struct lido__inbox inbox; /* of struct lido_task.mail, and `order` */
@@ -34,12 +46,18 @@ struct lido__worker {
     lido__shared uint32_t wakes_done; /* of those that were owed; the waker's last touch */
     struct lido__link order;          /* in the inbox while orders are pending */
 
-    struct lido__fifo queue __attribute__((aligned(64))); /* of struct lido_task.run */
-    lido_task *current;                                   /* whose poll is running */
-    uint32_t budget; /* ops that the current task may still complete without a pause */
+    struct lido__gate gate __attribute__((aligned(64)));
+    struct lido__fifo queue; /* of struct lido_task.run */
+    lido_task *hot;          /* runs before the queue: what the task that runs has just woken */
+    lido_task *current;      /* whose poll is running */
+    uint32_t budget;         /* ops that the current task may still complete without a pause */
     uint32_t budget_full;
-    uint32_t slice_left; /* tasks to run before the clock is asked */
+    lido__shared uint32_t
+        slice_left; /* tasks to run before the clock is asked; others see it change */
     uint32_t slice;
+    uint32_t hot_runs;          /* in a row */
+    bool hurries;               /* uses `hot` */
+    bool searching;             /* counts as one that looks for work (idle.h) */
     lido__shared uint32_t live; /* tasks; written here, read by placement */
     uint64_t now;               /* ns, as of the last look at the clock */
     uint64_t looked_at;         /* ns; 0: the last look did not read the clock */
@@ -61,12 +79,26 @@ struct lido__worker {
     struct lido__wheel wheel;
     void (*report)(struct lido__worker *worker); /* what ORDER_REPORT calls */
 
+    /* Of share.h: */
+    lido__shared uint32_t seated; /* a thread carries it, or is on its way to */
+    lido__shared uint32_t
+        turns; /* of the loop; with slice_left it tells others whether it gets on */
+    uint32_t random;
+    bool idles; /* has counted itself among the idle ones, and not taken that back */
+    struct lido__idler idler;
+    struct lido__ring ring;
+
     /* Odd while the thread that carries the worker is in a blocking section; see section.h. */
     lido__shared uint32_t section __attribute__((aligned(64)));
 } __attribute__((aligned(64)));
 
-/* The thread's worker, or NULL. A fiber that could migrate must ask again after each wait. */
-extern __thread struct lido__worker *lido__worker_of_thread;
+/*
+ * The thread's worker, or NULL. A fiber may go on in another thread after each wait, and must ask again. The
+ * TLS model makes each access one relative to the thread register, where others have an address to
+ * keep, which a compiler may do across a switch; tools/check-tls looks at the result.
+ */
+extern __thread struct lido__worker *lido__worker_of_thread
+    __attribute__((tls_model("initial-exec")));
 
 static inline struct lido__worker *lido__worker_current(void)
 {
@@ -78,11 +110,33 @@ int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsi
                       const struct lido__reactor_ops *reactor);
 void lido__worker_fini(struct lido__worker *worker);
 
+/* Sees to it that a thread carries the worker, now or soon. -EAGAIN, -ENOMEM. Any thread. */
+static inline int lido__worker_seat(struct lido__worker *worker)
+{
+    return lido__load(&worker->seated, LIDO__ACQUIRE) ? 0 : worker->pool->seat(worker);
+}
+
 /*
  * Carries the worker on the calling thread. True: it was ordered to stop, and has. False: it was taken
  * from this thread in a blocking section, and another thread may carry it: nothing of it may be touched.
  */
 bool lido__worker_loop(struct lido__worker *worker);
+
+/* What a look at the reactor finds, without waiting, and the timers that are due; into the queue and the
+   inbox. Inside the gate, or by who has seized it. */
+void lido__worker_peek(struct lido__worker *worker, uint64_t now);
+
+/* Takes in what has been sent to the worker. Inside the gate, or by who has seized it. */
+void lido__worker_take_mail(struct lido__worker *worker);
+
+/* A live task less. Inside the gate. */
+static inline void lido__worker_uncount(struct lido__worker *worker)
+{
+    lido__store(&worker->live, worker->live - 1, LIDO__RELAXED);
+}
+
+/* Waits for whoever is still about to wake the worker, at its end. */
+void lido__worker_settle_wakes(struct lido__worker *worker);
 
 /* Any thread. */
 void lido__worker_order(struct lido__worker *worker, uint32_t orders);
@@ -92,7 +146,25 @@ void lido__worker_mail(struct lido__worker *worker, struct lido__link *link);
 
 /* ---- For the current worker's thread ---------------------------------------------------------- */
 
-/* Makes a task of this worker runnable, if it is not. */
+static inline void lido__worker_enter(struct lido__worker *worker)
+{
+    lido__gate_enter(&worker->gate);
+}
+
+static inline void lido__worker_leave(struct lido__worker *worker)
+{
+    lido__gate_leave(&worker->gate);
+}
+
+/* In `hot`, from where it displaces another: see LIDO__HOT_MAX. */
+static inline void lido__worker_hurry(struct lido__worker *worker, lido_task *task)
+{
+    if (worker->hot)
+        lido__fifo_push(&worker->queue, &worker->hot->run);
+    worker->hot = task;
+}
+
+/* Makes a task of this worker runnable, if it is not, after the others. Inside the gate. */
 static inline void lido__worker_queue(struct lido__worker *worker, lido_task *task)
 {
     if (task->flags & LIDO__TASK_QUEUED)
@@ -101,27 +173,72 @@ static inline void lido__worker_queue(struct lido__worker *worker, lido_task *ta
     lido__fifo_push(&worker->queue, &task->run);
 }
 
+/* The same for one that is woken: next, if it is by the current task, and the scheduler hurries. */
+static inline void lido__worker_ready(struct lido__worker *worker, lido_task *task)
+{
+    if (task->flags & LIDO__TASK_QUEUED)
+        return;
+    task->flags |= LIDO__TASK_QUEUED;
+    if (worker->hurries && worker->current && worker->current != task)
+        lido__worker_hurry(worker, task);
+    else
+        lido__fifo_push(&worker->queue, &task->run);
+}
+
+/* The current task will run again, after the others. */
+static inline void lido__worker_requeue(struct lido__worker *worker)
+{
+    lido__worker_enter(worker);
+    lido__worker_queue(worker, worker->current);
+    lido__worker_leave(worker);
+}
+
+static inline bool lido__worker_has_work(const struct lido__worker *worker)
+{
+    return worker->queue.head || worker->hot;
+}
+
 static inline void lido__worker_set_current(struct lido__worker *worker, lido_task *task)
 {
     lido__store(&worker->current, task, LIDO__RELAXED);
 }
 
+/* The hot task, if it may be run now: not after so many in a row. Then it goes to the end of the queue. */
+static inline lido_task *lido__worker_hot(struct lido__worker *worker)
+{
+    if (__builtin_expect(!worker->hot, 1))
+        return NULL;
+    if (worker->hot_runs < LIDO__HOT_MAX)
+        return worker->hot;
+    lido__fifo_push(&worker->queue, &worker->hot->run);
+    worker->hot = NULL;
+    return NULL;
+}
+
 /*
  * The next task to run, now the current one; NULL if there is none or it is time to look at the
  * reactor. Only one whose flags, cut to `mask`, are `flags`: a fiber that goes to sleep can switch to
- * another fiber, and leaves everything else to the loop.
+ * another fiber, and leaves everything else to the loop. Inside the gate.
  */
 static inline lido_task *lido__worker_next(struct lido__worker *worker, uint32_t mask,
                                            uint32_t flags)
 {
-    if (!worker->queue.head || worker->slice_left == 0)
+    uint32_t left = lido__load(&worker->slice_left, LIDO__RELAXED);
+    if (left == 0)
         return NULL;
-    lido_task *task = lido__container_of(worker->queue.head, lido_task, run);
+    lido_task *hot = lido__worker_hot(worker);
+    if (!hot && !worker->queue.head)
+        return NULL;
+    lido_task *task = hot ? hot : lido__container_of(worker->queue.head, lido_task, run);
     if ((task->flags & mask) != flags)
         return NULL;
-    lido__fifo_pop(&worker->queue);
+    if (hot)
+        worker->hot = NULL;
+    else
+        lido__fifo_pop(&worker->queue);
+    worker->hot_runs = hot ? worker->hot_runs + 1 : 0;
     task->flags &= ~LIDO__TASK_QUEUED;
-    worker->slice_left--;
+    lido__store(&worker->slice_left, left - 1, LIDO__RELAXED);
     lido__worker_set_current(worker, task);
     worker->budget = worker->budget_full;
     return task;
@@ -134,7 +251,7 @@ static inline lido_task *lido__worker_next(struct lido__worker *worker, uint32_t
  */
 void lido__worker_starve(struct lido__worker *worker, lido_task *task);
 
-/* The current task goes to sleep: its deadline gets a timer, if it has one. */
+/* The current task goes to sleep: its deadline gets a timer, if it has one. Inside the gate. */
 void lido__worker_arm_deadline(struct lido__worker *worker, lido_task *task);
 
 static inline void lido__worker_suspend(struct lido__worker *worker, lido_task *task)
@@ -143,10 +260,10 @@ static inline void lido__worker_suspend(struct lido__worker *worker, lido_task *
         lido__worker_arm_deadline(worker, task);
 }
 
-/* The future of the task has returned `result`: tells whoever waits for it. */
+/* The future of the task has returned `result`: tells whoever waits for it. Inside the gate. */
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result);
 
-/* A task joins this worker: it is listed, and counted. */
+/* A task joins this worker: it is listed, and counted. Inside the gate. */
 static inline void lido__worker_adopt(struct lido__worker *worker, lido_task *task)
 {
     lido__list_push(&worker->tasks, &task->live);

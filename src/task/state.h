@@ -8,6 +8,7 @@
  *     DONE       the future has returned its result; wake-ups are ignored from here on.
  *     JOINER     task->joiner is valid: a waker to be used when DONE is set.
  *     THREAD     a plain thread waits on this word for DONE, with the operating system's futex.
+ *     SHARED     the task is runnable and belongs to no worker: whoever claims it first runs it.
  *     refs       the scheduler (until DONE), each handle, each owned waker, the inbox.
  *
  * Wake-ups from the task's own worker do not come here: they are plain flags of the run queue
@@ -29,7 +30,8 @@
 #define LIDO__DONE 4u
 #define LIDO__JOINER 8u
 #define LIDO__THREAD 16u
-#define LIDO__REF 32u
+#define LIDO__SHARED 32u
+#define LIDO__REF 64u
 
 struct lido__state {
     lido__shared uint32_t word;
@@ -45,6 +47,12 @@ static inline void lido__state_init(struct lido__state *state, uint32_t refs)
 static inline void lido__state_init_notified(struct lido__state *state, uint32_t refs)
 {
     state->word = refs * LIDO__REF | LIDO__NOTIFIED;
+}
+
+/* The same for a task that is given to whoever claims it. */
+static inline void lido__state_init_shared(struct lido__state *state, uint32_t refs)
+{
+    state->word = refs * LIDO__REF | LIDO__SHARED;
 }
 
 /* Relaxed: a new reference is made from one that the caller holds, so nothing can be freed. */
@@ -68,10 +76,10 @@ static inline bool lido__state_unref(struct lido__state *state)
 
 /*
  * A wake-up from another thread, with extra flags to set (CANCELLED or 0). True: the caller must
- * push the task into its worker's inbox, which now has a reference.
+ * push the task into its worker's inbox, which now has a reference. The worker is read after this.
  *
- * Release: the event that the caller wakes for is seen by the poll after the take. When NOTIFIED
- * was already set, the word is still written, for the same reason: take reads from it.
+ * Release: the event that the caller wakes for is seen by the poll after the take. When NOTIFIED or
+ * SHARED was already set, the word is still written, for the same reason: take, or claim, reads from it.
  */
 static inline bool lido__state_notify(struct lido__state *state, uint32_t flags)
 {
@@ -79,10 +87,10 @@ static inline bool lido__state_notify(struct lido__state *state, uint32_t flags)
     uint32_t new;
     do {
         new = old | flags;
-        if (!(old & (LIDO__NOTIFIED | LIDO__DONE)))
+        if (!(old & (LIDO__NOTIFIED | LIDO__DONE | LIDO__SHARED)))
             new = (new | LIDO__NOTIFIED) + LIDO__REF;
     } while (!lido__cas(&state->word, &old, new, LIDO__ACQ_REL, LIDO__RELAXED));
-    return !(old & (LIDO__NOTIFIED | LIDO__DONE));
+    return !(old & (LIDO__NOTIFIED | LIDO__DONE | LIDO__SHARED));
 }
 
 enum lido__taken {
@@ -101,6 +109,41 @@ static inline enum lido__taken lido__state_take(struct lido__state *state)
     if (!(old & LIDO__DONE))
         return LIDO__TAKEN_RUN;
     return old / LIDO__REF == 1 ? LIDO__TAKEN_FREE : LIDO__TAKEN_DROP;
+}
+
+/*
+ * A runnable task leaves its worker. Release: whoever claims it, and whoever wakes it from here on, comes
+ * after what its worker did with it.
+ */
+static inline void lido__state_share(struct lido__state *state)
+{
+    lido__fetch_or(&state->word, LIDO__SHARED, LIDO__RELEASE);
+}
+
+/*
+ * A task that was shared has a worker again, which has been written. Release: it is seen by whoever finds
+ * SHARED gone. Acquire: the poll that follows sees what all those woke the task for who found SHARED.
+ */
+static inline void lido__state_claim(struct lido__state *state)
+{
+    lido__fetch_and(&state->word, ~LIDO__SHARED, LIDO__ACQ_REL);
+}
+
+/*
+ * A worker has taken from its inbox a task that has left it. True: the wake-up is over, since the task is
+ * about to be claimed and run; the inbox's reference is gone. False: it belongs to another worker, read
+ * after this, whose inbox must have it.
+ * Release: pairs with claim, as in notify.
+ */
+static inline bool lido__state_pass(struct lido__state *state)
+{
+    uint32_t old = lido__load(&state->word, LIDO__ACQUIRE);
+    do {
+        if (!(old & LIDO__SHARED))
+            return false;
+    } while (!lido__cas(&state->word, &old, (old & ~LIDO__NOTIFIED) - LIDO__REF, LIDO__ACQ_REL,
+                        LIDO__ACQUIRE));
+    return true;
 }
 
 /* From the task's own worker; other threads cancel through notify. */

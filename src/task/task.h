@@ -5,9 +5,13 @@
  * Ownership: reference counted (state.h). The memory is a slab's and 104 bytes, for at a million
  * connections each byte counts.
  *
- * Threads: a task belongs to one worker from its spawn to its end. Fields without a remark are
- * written before the task is shared, or by that worker's thread only. Another thread may touch
- * `state`, and `mail` when state says so.
+ * Threads: a task belongs to one worker at a time, and a pinned one to the same from its spawn to its
+ * end. Fields without a remark are written before anyone else knows the task, or by that worker's thread only.
+ * Another thread may touch `state`, read `worker`, and use `mail` when state says so.
+ *
+ * A task that is not pinned can be given away while it is runnable and has no anchors: its worker sets SHARED,
+ * and the one that claims it writes `worker` and then clears SHARED. So a worker that reads its own
+ * address there, and SHARED not set, may treat the task as its own.
  */
 #ifndef LIDO_TASK_TASK_H
 #define LIDO_TASK_TASK_H
@@ -33,6 +37,8 @@ struct lido__extra;
 #define LIDO__TASK_JOINED 512u   /* `joiner` is a borrowed waker, of a task of the same worker */
 #define LIDO__TASK_ARRIVING 128u /* new, on its way to its worker */
 #define LIDO__TASK_ENDED 256u    /* done, but still in the run queue, which holds the reference */
+#define LIDO__TASK_RESCUABLE 1024u /* may be given away when its worker stalls */
+#define LIDO__TASK_STEALABLE 2048u /* may be given away whenever another worker has nothing to do */
 
 /* What a switch from task to task touches comes first, and lies together. */
 struct lido_task {
@@ -44,7 +50,7 @@ struct lido_task {
     uint64_t deadline;     /* ns; LIDO__NEVER */
     struct lido__state state;
     uint32_t flags;
-    struct lido__worker *worker;
+    lido__shared struct lido__worker *worker;
     union {
         struct lido__extra *extra; /* a fiber: room for it; others: valid with EXTRA */
         void *arg;                 /* a fiber that has not started */
@@ -52,8 +58,8 @@ struct lido_task {
     /* Of whoever joins, or 0. With JOINED; or written before JOINER is set in state, read after DONE
        is. Atomic, so that others can see that there is one. */
     lido_waker joiner;
-    int result; /* valid when DONE */
-    uint32_t reserved;
+    int result;       /* valid when DONE */
+    uint32_t anchors; /* what holds it on its worker: timers that are armed, a join that borrows */
     struct lido__link mail; /* in the inbox */
     struct lido__node live; /* in the worker's list of live tasks */
     const char *name;
@@ -75,9 +81,26 @@ static inline lido_task *lido__task_new(uint32_t refs, uint32_t flags, const cha
     task->flags = flags;
     task->deadline = UINT64_MAX;
     task->joiner.lido_private = 0;
+    task->anchors = 0;
     task->name = name;
     task->where = where;
     return task;
+}
+
+static inline struct lido__worker *lido__task_worker(const lido_task *task)
+{
+    return lido__load(&task->worker, LIDO__RELAXED);
+}
+
+/*
+ * Whether the task is the worker's own, asked on the worker's thread: the answer holds until that thread, or
+ * one that has seized the worker (gate.h), gives it away. `word`: of the state, loaded with acquire: if
+ * somebody has claimed the task, his address is seen.
+ */
+static inline bool lido__task_belongs(const lido_task *task, const struct lido__worker *worker,
+                                      uint32_t word)
+{
+    return !(word & LIDO__SHARED) && lido__task_worker(task) == worker;
 }
 
 /*

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "no_gate.h"
 #include "side_scene.h"
 
 /* --- wrong protocols ----------------------------------------------------------------------------*/

@@ -17,6 +17,8 @@
 #include "explorer.h"
 #include "props.h"
 
+#include "no_gate.h"
+
 /* Each schedule makes its workers anew, in the explorer's memory. */
 #include "reactor/reactor.h"
 #undef LIDO__LENT_SIZE
@@ -26,8 +28,12 @@
 #define free(memory) model_free(memory)
 
 /* The code under test, compiled here under the explorer's atomics. */
+#include "../../src/sched/alarm.c"
 #include "../../src/sched/future.c"
+#include "../../src/sched/idle.c"
+#include "../../src/sched/mail.c"
 #include "../../src/sched/pool.c"
+#include "../../src/sched/share.c"
 #include "../../src/sched/spawn.c"
 #include "../../src/sched/wake.c"
 #include "../../src/sched/worker.c"
@@ -340,12 +346,14 @@ static void set_up_pool(void)
     pool->count = count;
     pool->budget = 64;
     pool->placement = LIDO_PLACE_ROUND_ROBIN;
+    pool->mobility = LIDO_PINNED;
     pool->workers = model_alloc(count * sizeof(struct lido__worker), "workers");
     model_name_memory(&pool->busy, sizeof(pool->busy), "pool.busy");
     for (unsigned i = 0; i < count; i++) {
         static const char *const names[WORKERS] = {"inbox 1", "inbox 2"};
         struct lido__worker *worker = &pool->workers[i];
         model_assert(lido__worker_init(worker, pool, i, &bell_ops) == 0);
+        worker->seated = 1;
         model_name_memory(&worker->inbox.head, sizeof(worker->inbox.head), names[i]);
     }
     scene.pool = pool;

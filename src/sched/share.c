@@ -1,0 +1,274 @@
+#include "sched/share.h"
+
+#include "sched/wake.h"
+
+/* With work stealing no worker has a thread yet: all are asleep, the first on top. */
+void lido__share_init(struct lido__pool *pool)
+{
+    lido__inbox_init(&pool->inject);
+    lido__idle_init(&pool->idle, pool->count);
+    pool->sharing = pool->hurries && pool->count > 1;
+    for (unsigned i = pool->sharing ? pool->count : 0; i-- > 0;) {
+        struct lido__worker *worker = &pool->workers[i];
+        lido__idle_enter(&pool->idle, &worker->idler, false);
+        worker->idles = true;
+    }
+}
+
+static lido_task *task_of(struct lido__link *link)
+{
+    return lido__container_of(link, lido_task, run);
+}
+
+/* ---- Giving ------------------------------------------------------------------------------------- */
+
+/* Whether a task of the queue may be given away; `flags`: one of which it must have. */
+static bool may_go(const struct lido__worker *worker, const lido_task *task, uint32_t flags)
+{
+    return task->flags & flags && task->anchors == 0 && task != worker->current &&
+           !(task->flags & LIDO__TASK_ENDED);
+}
+
+/* It stays flagged as queued: until it is claimed no wake-up has to queue it. Its deadline gets a timer
+   again where it next waits. */
+static void detach(struct lido__worker *worker, lido_task *task)
+{
+    lido__list_remove(&task->live);
+    lido__worker_uncount(worker);
+    if (task->flags & LIDO__TASK_EXTRA)
+        lido__wheel_cancel(&worker->wheel, &task->extra->deadline.timer);
+    lido__state_share(&task->state);
+}
+
+/* A token for each; before anyone can claim them, whose tokens they then are. */
+static void add_tokens(struct lido__pool *pool, unsigned count)
+{
+    lido__fetch_add(&pool->busy, count, LIDO__RELAXED);
+}
+
+static void append(struct lido__fifo *to, struct lido__fifo *from)
+{
+    if (lido__fifo_empty(from))
+        return;
+    *to->tail = from->head;
+    to->tail = from->tail;
+}
+
+/* Takes every second task that may go from the queue, `most` at most. How many. */
+static unsigned select_half(struct lido__worker *worker, unsigned most, struct lido__fifo *chosen)
+{
+    struct lido__fifo kept;
+    struct lido__link *link;
+    unsigned count = 0;
+    bool keep = !worker->hot;
+    lido__fifo_init(&kept);
+    while (count < most && (link = lido__fifo_pop(&worker->queue))) {
+        bool goes = may_go(worker, task_of(link), LIDO__TASK_STEALABLE) && !keep;
+        lido__fifo_push(goes ? chosen : &kept, link);
+        count += goes;
+        keep = !keep;
+    }
+    append(&kept, &worker->queue);
+    lido__fifo_init(&worker->queue);
+    append(&worker->queue, &kept);
+    return count;
+}
+
+static void offer(struct lido__worker *worker)
+{
+    struct lido__fifo chosen;
+    struct lido__link *link;
+    lido__fifo_init(&chosen);
+    unsigned count = select_half(worker, lido__ring_room(&worker->ring), &chosen);
+    if (count == 0)
+        return;
+    add_tokens(worker->pool, count);
+    while ((link = lido__fifo_pop(&chosen))) {
+        detach(worker, task_of(link));
+        lido__ring_push(&worker->ring, link); /* there is room: only takers change that */
+    }
+    lido__share_call(worker->pool);
+}
+
+unsigned lido__share_evacuate(struct lido__worker *worker)
+{
+    uint32_t movable = LIDO__TASK_RESCUABLE | LIDO__TASK_STEALABLE;
+    struct lido__fifo kept, chosen;
+    struct lido__link *link;
+    unsigned count = 0;
+    lido__fifo_init(&kept);
+    lido__fifo_init(&chosen);
+    if (worker->hot)
+        lido__fifo_push(&worker->queue, &worker->hot->run);
+    worker->hot = NULL;
+    while ((link = lido__fifo_pop(&worker->queue))) {
+        bool goes = may_go(worker, task_of(link), movable);
+        lido__fifo_push(goes ? &chosen : &kept, link);
+        count += goes;
+    }
+    append(&worker->queue, &kept);
+    if (count == 0)
+        return 0;
+    add_tokens(worker->pool, count);
+    while ((link = lido__fifo_pop(&chosen))) {
+        detach(worker, task_of(link));
+        lido__inbox_push(&worker->pool->inject, link);
+    }
+    lido__share_call(worker->pool);
+    return count;
+}
+
+/* ---- Taking ------------------------------------------------------------------------------------- */
+
+/* A task that was given away becomes one of this worker. Its token does too. */
+static void claim(struct lido__worker *worker, lido_task *task)
+{
+    lido__store(&task->worker, worker, LIDO__RELAXED);
+    lido__state_claim(&task->state);
+    lido__worker_adopt(worker, task);
+    worker->tokens++;
+    if (worker->refusing)
+        lido__state_cancel(&task->state);
+    lido__fifo_push(&worker->queue, &task->run);
+}
+
+static bool take_from(struct lido__worker *worker, struct lido__ring *ring)
+{
+    struct lido__fifo taken;
+    struct lido__link *link;
+    lido__fifo_init(&taken);
+    if (lido__ring_take(ring, &taken) == 0)
+        return false;
+    while ((link = lido__fifo_pop(&taken)))
+        claim(worker, task_of(link));
+    return true;
+}
+
+static bool take_injected(struct lido__worker *worker)
+{
+    struct lido__inbox *inject = &worker->pool->inject;
+    if (!lido__load(&inject->head, LIDO__RELAXED))
+        return false;
+    struct lido__link *link = lido__inbox_take(inject);
+    bool found = link;
+    while (link) {
+        struct lido__link *next = link->next;
+        claim(worker, task_of(link));
+        link = next;
+    }
+    return found;
+}
+
+static void take_back(struct lido__worker *worker)
+{
+    while (take_from(worker, &worker->ring)) {}
+}
+
+/* xorshift (G. Marsaglia, 2003): where to begin, so that thieves do not all go to the same victim. */
+static uint32_t next_random(struct lido__worker *worker)
+{
+    uint32_t x = worker->random;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return worker->random = x;
+}
+
+static bool steal(struct lido__worker *worker)
+{
+    struct lido__pool *pool = worker->pool;
+    unsigned first = next_random(worker) % pool->count;
+    for (unsigned i = 0; i < pool->count; i++) {
+        struct lido__worker *victim = &pool->workers[(first + i) % pool->count];
+        if (victim != worker && take_from(worker, &victim->ring))
+            return true;
+    }
+    return false;
+}
+
+/* ---- The worker's turn -------------------------------------------------------------------------- */
+
+static void stop_searching(struct lido__worker *worker)
+{
+    worker->searching = false;
+    if (lido__idle_found(&worker->pool->idle))
+        lido__share_call(worker->pool);
+}
+
+void lido__share_turn(struct lido__worker *worker)
+{
+    take_back(worker);
+    take_injected(worker);
+    if (worker->searching && lido__worker_has_work(worker))
+        stop_searching(worker);
+    if (lido__idle_hungry(&worker->pool->idle) && lido__worker_has_work(worker))
+        offer(worker);
+}
+
+/* Whether there is something to be had; for those who do not take it. */
+static bool anything(struct lido__pool *pool)
+{
+    if (lido__load(&pool->inject.head, LIDO__RELAXED))
+        return true;
+    for (unsigned i = 0; i < pool->count; i++)
+        if (!lido__ring_empty(&pool->workers[i].ring))
+            return true;
+    return false;
+}
+
+bool lido__share_forage(struct lido__worker *worker)
+{
+    struct lido__idle *idle = &worker->pool->idle;
+    if (!worker->searching)
+        worker->searching = lido__idle_search(idle);
+    if (worker->searching && (take_injected(worker) || steal(worker))) {
+        stop_searching(worker);
+        return true;
+    }
+    bool last = lido__idle_enter(idle, &worker->idler, worker->searching);
+    worker->searching = false;
+    worker->idles = true;
+    if (last && anything(worker->pool))
+        lido__share_call(worker->pool);
+    return false;
+}
+
+void lido__share_awake(struct lido__worker *worker)
+{
+    worker->idles = false;
+    worker->searching = lido__idle_leave(&worker->pool->idle, &worker->idler);
+}
+
+/* ---- Any thread --------------------------------------------------------------------------------- */
+
+void lido__share_call(struct lido__pool *pool)
+{
+    struct lido__idler *idler;
+    while ((idler = lido__idle_call(&pool->idle))) {
+        struct lido__worker *worker = lido__container_of(idler, struct lido__worker, idler);
+        if (lido__worker_seat(worker) == 0) {
+            lido__worker_order(worker, LIDO__ORDER_LOOK);
+            return;
+        }
+        /* No thread can be had for it: the pool goes on with fewer, and another is called. */
+        if (!lido__idle_found(&pool->idle))
+            return;
+    }
+}
+
+void lido__share_inject(struct lido__pool *pool, lido_task *task)
+{
+    lido__inbox_push(&pool->inject, &task->run);
+    lido__share_call(pool);
+}
+
+/* Those who sleep have not said so yet. */
+void lido__share_begin(struct lido__pool *pool)
+{
+    if (pool->count == 1 || lido__exchange(&pool->sharing, 1, LIDO__ACQ_REL))
+        return;
+    if (pool->shares)
+        pool->shares(pool);
+    for (unsigned i = 0; i < pool->count; i++)
+        lido__worker_order(&pool->workers[i], LIDO__ORDER_LOOK);
+}
