@@ -12,6 +12,8 @@
 #   idle          memory of the server per idle connection
 #   micro         what the parts cost, in ns (bench/micro)
 #   sleepers      a million sleeping fibers
+#   sched         tokio's scheduler benchmarks, beside tokio
+#   hog           how long an echo takes beside a task that computes, beside tokio
 #
 # Without JOB all of them. --quick: fewer and shorter runs, for a first impression only.
 #
@@ -29,6 +31,7 @@ build=$here/../build/release
 jobs=
 rounds=7
 seconds=1
+hog_seconds=3
 repeat=9
 quick=false
 command="bench/run.sh $*"
@@ -122,17 +125,21 @@ stats() {
                   value[1], value[NR] }'
 }
 
-# figure NAME UNIT GOAL MEDIAN [MIN MAX]: GOAL is an upper limit, or "-".
+# figure NAME UNIT GOAL MEDIAN [MIN MAX]: GOAL is an upper limit, a lower one (">=4"), or "-".
 figure() {
     case ${4-} in
     *[0-9]*) ;;
     *) die "$job: $1: there is no figure" ;;
     esac
     verdict=$(awk -v value="$4" -v goal="$3" '
-        BEGIN { print goal == "-" ? "" : value + 0 <= goal + 0 ? "ok" : "MISS" }')
+        BEGIN {
+            least = sub(/^>=/, "", goal)
+            met = least ? value + 0 >= goal + 0 : value + 0 <= goal + 0
+            print goal == "-" ? "" : met ? "ok" : "MISS"
+        }')
     range=
     [ -z "${6-}" ] || range="$5 - $6"
-    printf '  %-46s %11s %-5s %-23s %7s  %s\n' "$1" "$4" "$2" "$range" "$3" "$verdict"
+    printf '  %-50s %11s %-5s %-23s %7s  %s\n' "$1" "$4" "$2" "$range" "$3" "$verdict"
     printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' \
         "$job" "$1" "$2" "$3" "$4" "${5:-$4}" "${6:-$4}" "$verdict" >>"$work/figures"
 }
@@ -140,7 +147,7 @@ figure() {
 heading() {
     say ""
     say "$1"
-    printf '  %-46s %11s %-5s %-23s %7s\n' "" median "" "min - max" goal
+    printf '  %-50s %11s %-5s %-23s %7s\n' "" median "" "min - max" goal
 }
 
 skip() {
@@ -453,23 +460,25 @@ write_json() {
     json=$here/results/$(date -u +%Y%m%d-%H%M%S)-$commit.json
     awk -F '\t' -v cpu="$cpu_model" -v cores="$cores" -v kernel="$kernel" -v load="$busy" \
         -v compiler="$compiler" -v flags="$flags" -v commit="$commit" -v quick="$quick" \
-        -v command="$command" -v pinned="$pinned" -v date="$(date -u +%Y-%m-%dT%H:%M:%SZ)" '
+        -v command="$command" -v pinned="$pinned" -v peers="$peers" \
+        -v date="$(date -u +%Y-%m-%dT%H:%M:%SZ)" '
         function text(s) { gsub(/[\\"]/, "\\\\&", s); return "\"" s "\"" }
         function number(s) { return s ~ /^-?[0-9.]+(e[-+]?[0-9]+)?$/ ? s + 0 : "null" }
+        function limit(s) { return s ~ /^>=/ ? text(s) : number(s) }
         BEGIN {
             OFMT = CONVFMT = "%.10g"
             printf "{\n  \"date\": %s, \"commit\": %s, \"command\": %s, \"quick\": %s,\n",
                 text(date), text(commit), text(command), quick
             printf "  \"machine\": {\"cpu\": %s, \"cores\": %s, \"kernel\": %s, \"load\": %s, " \
                 "\"pinned\": %s},\n", text(cpu), cores, text(kernel), load, pinned
-            printf "  \"compiler\": {\"version\": %s, \"flags\": %s},\n  \"figures\": [",
-                text(compiler), text(flags)
+            printf "  \"compiler\": {\"version\": %s, \"flags\": %s},\n  \"peers\": %s,\n" \
+                "  \"figures\": [", text(compiler), text(flags), text(peers)
         }
         {
             sub(/^ +/, "", $2)
             printf "%s\n    {\"job\": %s, \"name\": %s, \"unit\": %s, \"goal\": %s, \"median\": %s, " \
                 "\"min\": %s, \"max\": %s, \"verdict\": %s}", (NR > 1 ? "," : ""), text($1), text($2),
-                text($3), number($4), number($5), number($6), number($7), text($8)
+                text($3), limit($4), number($5), number($6), number($7), text($8)
         }
         END { print "\n  ]\n}" }' "$work/figures" >"$json"
 }
@@ -486,13 +495,14 @@ conclude() {
 
 # --- main ---------------------------------------------------------------------------------------
 
-all="echo growth crowd syscalls instructions idle micro sleepers"
+all="echo growth crowd syscalls instructions idle micro sleepers sched hog"
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
         quick=true
         rounds=3
         seconds=0.3
+        hog_seconds=1
         repeat=5
         ;;
     --build)
@@ -513,14 +523,18 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-for program in bench/load bench/bare_epoll bench/idle bench/micro examples/echo examples/echo_future; do
+for program in bench/load bench/bare_epoll bench/idle bench/micro bench/sched bench/latency \
+    bench/hog_echo examples/echo examples/echo_future; do
     [ -x "$build/$program" ] || die "not built: $build/$program (use ./dev bench)"
 done
 build=$(CDPATH='' cd -- "$build" && pwd)
+# shellcheck source=bench/sched_jobs.sh
+. "$here/sched_jobs.sh"
 
 : >"$work/figures"
 look_around
 introduce
+find_peers
 for job in ${jobs:-$all}; do
     "job_$job"
 done
