@@ -270,13 +270,18 @@ static int take(struct lido__crew *crew, int cpu, struct lido__member **ret_memb
     return 0;
 }
 
+/* For the first time. Release: pairs with the acquire in lido__worker_seat. */
+static void seat(struct lido__crew *crew, struct lido__worker *worker)
+{
+    lido__store(&worker->seated, 1, LIDO__RELEASE);
+    crew->carried++;
+}
+
 static void send_to(struct lido__member *member, struct lido__worker *worker)
 {
     member->worker = worker;
-    if (worker && !seat_of(worker)->carried) {
-        seat_of(worker)->carried = true;
-        member->crew->carried++;
-    }
+    if (worker && !worker->seated)
+        seat(member->crew, worker);
     call(member);
 }
 
@@ -299,10 +304,13 @@ void lido__crew_send(struct lido__member *member, struct lido__worker *worker)
 int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
 {
     struct lido__member *member;
+    int r = 0;
     pthread_mutex_lock(&crew->lock);
-    int r = take(crew, seat_of(worker)->cpu, &member);
-    if (r == 0)
-        send_to(member, worker);
+    if (!worker->seated) {
+        r = take(crew, seat_of(worker)->cpu, &member);
+        if (r == 0)
+            send_to(member, worker);
+    }
     pthread_mutex_unlock(&crew->lock);
     return r;
 }
@@ -345,8 +353,7 @@ int lido__crew_enter(struct lido__crew *crew, struct lido__member *guest,
     }
     open_member(guest);
     pthread_mutex_lock(&crew->lock);
-    seat_of(worker)->carried = true;
-    crew->carried++;
+    seat(crew, worker);
     lido__store(&crew->alive, crew->alive + 1, LIDO__RELAXED);
     pthread_mutex_unlock(&crew->lock);
     return 0;

@@ -84,7 +84,7 @@ int lido__crew_take(struct lido__crew *crew, int cpu, struct lido__member **ret_
 /* Sends it to carry this worker, which nobody carries, or, with NULL, back to be idle. */
 void lido__crew_send(struct lido__member *member, struct lido__worker *worker);
 
-/* A thread for a worker that nobody carries. -EAGAIN, -ENOMEM. */
+/* A thread for a worker that has never had one; nothing happens if it has. -EAGAIN, -ENOMEM. */
 int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker);
 
 /*

@@ -30,7 +30,6 @@ static int make_worker(struct lido_runtime *runtime, unsigned index)
     if (r < 0)
         return r;
     worker->report = lido__report_worker;
-    worker->seated = 1;
     lido__carrier_init(&seat->carrier, worker, &runtime->stacks);
     seat->cpu = runtime->settings.config.pin_cpus ? lido__cpu_nth(index) : LIDO__CPU_ANY;
     return 0;
@@ -92,6 +91,7 @@ static void init_pool(struct lido_runtime *runtime)
     pool->mobility = pool->hurries ? LIDO_STEALABLE : LIDO_PINNED;
     pool->fenced = lido__barrier_init() < 0;
     pool->start = lido__fiber_start;
+    pool->seat = lido__runtime_seat;
     pool->runtime = runtime;
     lido__stack_depot_init(&runtime->stacks, config->stack_size);
     pthread_mutex_init(&runtime->report_lock, NULL);
@@ -118,7 +118,8 @@ static int furnish(struct lido_runtime *runtime, unsigned first)
         return r;
     r = lido__crew_init(&runtime->crew, config, first > 0);
     if (r == 0) {
-        r = start_threads(runtime, first);
+        /* With work stealing a worker has a thread when it is first called. */
+        r = runtime->settings.scheduler == LIDO__IO_POOL ? start_threads(runtime, first) : 0;
         if (r < 0)
             lido__crew_fini(&runtime->crew);
     }

@@ -19,8 +19,6 @@
 struct lido__seat {
     struct lido__carrier carrier;
     int cpu; /* for whoever carries it, or LIDO__CPU_ANY */
-    bool
-        carried; /* it has been given a thread: it is never without one again; under the crew's lock */
     lido__shared uint32_t
         reported; /* a futex: the round of the report that this worker has answered */
 };

@@ -188,10 +188,26 @@ static bool steal(struct lido__worker *worker)
 
 /* ---- The worker's turn -------------------------------------------------------------------------- */
 
+/* Whether there is something to be had; for those who do not take it. */
+static bool anything(struct lido__pool *pool)
+{
+    if (lido__load(&pool->inject.head, LIDO__RELAXED))
+        return true;
+    for (unsigned i = 0; i < pool->count; i++)
+        if (!lido__ring_empty(&pool->workers[i].ring))
+            return true;
+    return false;
+}
+
+/* The last one to find something looks whether there is more, for those who relied on its search. The fence:
+   as in lido__idle_enter. */
 static void stop_searching(struct lido__worker *worker)
 {
     worker->searching = false;
-    if (lido__idle_found(&worker->pool->idle))
+    if (!lido__idle_found(&worker->pool->idle))
+        return;
+    lido__fence_seq_cst();
+    if (anything(worker->pool))
         lido__share_call(worker->pool);
 }
 
@@ -203,17 +219,6 @@ void lido__share_turn(struct lido__worker *worker)
         stop_searching(worker);
     if (lido__idle_hungry(&worker->pool->idle) && lido__worker_has_work(worker))
         offer(worker);
-}
-
-/* Whether there is something to be had; for those who do not take it. */
-static bool anything(struct lido__pool *pool)
-{
-    if (lido__load(&pool->inject.head, LIDO__RELAXED))
-        return true;
-    for (unsigned i = 0; i < pool->count; i++)
-        if (!lido__ring_empty(&pool->workers[i].ring))
-            return true;
-    return false;
 }
 
 bool lido__share_forage(struct lido__worker *worker)

@@ -49,8 +49,8 @@ struct lido__worker {
     struct lido__gate gate __attribute__((aligned(64)));
     struct lido__fifo queue; /* of struct lido_task.run */
     lido_task *hot;          /* runs before the queue: what the task that runs has just woken */
-    lido_task *current;      /* whose poll is running */
-    uint32_t budget;         /* ops that the current task may still complete without a pause */
+    lido__shared lido_task *current; /* whose poll is running; others only look */
+    uint32_t budget; /* ops that the current task may still complete without a pause */
     uint32_t budget_full;
     lido__shared uint32_t
         slice_left; /* tasks to run before the clock is asked; others see it change */
