@@ -1,7 +1,8 @@
 /*
- * hog_echo [--listen ADDRESS] [--scheduler NAME] [--workers N] [--hog MS:PERIOD]: sends back what it is
- * sent, beside a task that computes for MS of every PERIOD milliseconds without waiting for anything.
- * Its twin is bench/peers/tokio/src/echo.rs.
+ * hog_echo [--listen ADDRESS] [--scheduler NAME] [--workers N] [--hog MS:PERIOD] [--mobility M]: sends
+ * back what it is sent, beside a task that computes for MS of every PERIOD milliseconds without waiting
+ * for anything. M is what connections are: pinned, rescuable, stealable; otherwise as the scheduler has
+ * it. Its twin is bench/peers/tokio/src/echo.rs.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +19,9 @@ static struct {
     lido_config config;
     int64_t computes_ms; /* 0: there is no hog */
     int64_t pauses_ms;
-} self = {.listen = "127.0.0.1:0", .config = LIDO_CONFIG_INIT};
+    lido_spawn_options connections;
+} self = {
+    .listen = "127.0.0.1:0", .config = LIDO_CONFIG_INIT, .connections = LIDO_SPAWN_OPTIONS_INIT};
 
 static void check(const char *what, int r)
 {
@@ -66,6 +69,15 @@ static void announce(const lido_listener *listener)
     fflush(stdout);
 }
 
+static int accept_all(lido_listener *listener)
+{
+    lido_stream *peer;
+    int r;
+    while ((r = lido_accept(listener, &peer, NULL)) == 0)
+        check("spawn", lido_spawn_with(NULL, echo, peer, &self.connections));
+    return r;
+}
+
 static int serve(void *arg)
 {
     lido_listener *listener;
@@ -76,7 +88,7 @@ static int serve(void *arg)
     announce(listener);
     if (self.computes_ms > 0)
         check("spawn", lido_spawn(NULL, hog, NULL));
-    int r = lido_serve(listener, echo);
+    int r = accept_all(listener);
     lido_stop(end, NULL);
     lido_listener_close(listener);
     return r == -ECANCELED ? 0 : r;
@@ -94,6 +106,18 @@ static void parse_hog(const char *text)
     self.pauses_ms = period - self.computes_ms;
 }
 
+static void parse_mobility(const char *text)
+{
+    static const char *const names[] = {
+        [LIDO_PINNED] = "pinned", [LIDO_RESCUABLE] = "rescuable", [LIDO_STEALABLE] = "stealable"};
+    for (int i = LIDO_PINNED; i <= LIDO_STEALABLE; i++)
+        if (strcmp(text, names[i]) == 0)
+            self.connections.mobility = (lido_mobility)i;
+    errno = 0;
+    if (self.connections.mobility == LIDO_MOBILITY_DEFAULT)
+        bench_die("--mobility: not understood: %s", text);
+}
+
 static void parse_option(const char *name, const char *value)
 {
     if (value && strcmp(name, "--listen") == 0)
@@ -104,9 +128,11 @@ static void parse_option(const char *name, const char *value)
         self.config.workers = (unsigned)bench_number_of(name, value, 1);
     else if (value && strcmp(name, "--hog") == 0)
         parse_hog(value);
+    else if (value && strcmp(name, "--mobility") == 0)
+        parse_mobility(value);
     else
         bench_die("usage: hog_echo [--listen ADDRESS] [--scheduler NAME] [--workers N] "
-                  "[--hog MS:PERIOD]");
+                  "[--hog MS:PERIOD] [--mobility M]");
 }
 
 int main(int argc, char **argv)

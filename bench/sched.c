@@ -14,6 +14,8 @@
 #include "support/figure.h"
 
 #define REPETITIONS_MAX 1000
+/* As in tokio-threadpool's benchmark of blocking sections. */
+#define MAX_BLOCKING 20
 
 static const struct sched_job *const all[] = {
     &sched_spawn_many_local, &sched_spawn_many_task, &sched_spawn_many_remote_idle,
@@ -89,6 +91,7 @@ int main(int argc, char **argv)
 {
     struct options options = {.config = LIDO_CONFIG_INIT, .repetitions = 9};
     options.config.workers = 1;
+    options.config.max_blocking = MAX_BLOCKING;
     parse(&options, argc, argv);
     check(&options.config);
     bench_figures_begin(options.json);
