@@ -27,6 +27,8 @@ static const struct micro *const all[] = {
     &micro_ping_pong,
     &micro_ping_pong_futures,
     &micro_timer_arm_cancel,
+    &micro_blocking_section,
+    &micro_blocking_delay,
     &micro_million_pages,
     &micro_million_sleepers,
 };

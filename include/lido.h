@@ -381,6 +381,31 @@ typedef struct lido_wait {
    One that waits for nothing is left alone. From any thread. */
 LIDO_API void lido_wait_forgo(lido_wait *wait);
 
+/* ---- Blocking code ---------------------------------------------------------------------------- */
+
+/*
+ * Runs fn(arg), which may block (a file, a library's lock, a long computation), and returns its result.
+ * It runs at once, on the calling thread and its full-size stack; if it takes longer than some 20 us, the
+ * other tasks of the worker go on on another thread, and the calling fiber returns to its worker when
+ * fn has returned. A section that ends soon costs no thread, no switch between threads and no lock.
+ *
+ * At most lido_config.max_blocking run at once. Further ones wait, as tasks, in the order in which they came, and
+ * that wait can fail with -ECANCELED or -ETIMEDOUT; then fn was not run. Once fn runs, neither
+ * cancellation nor deadline ends it.
+ *
+ * Within fn the caller is a plain thread: what must be called from a task fails with -ENXIO, and lido_run,
+ * lido_block_on and lido_join work, also with this runtime. A nested lido_blocking just runs its fn, and
+ * so does one outside a runtime. lido_shutdown of this runtime would wait for itself.
+ */
+LIDO_API int lido_blocking(lido_fn fn, void *arg);
+
+/* Whose limit counts; each pool has its own, so that slow names do not keep files waiting. */
+typedef enum lido_blocking_pool {
+    LIDO_POOL_USER = 0, /* lido_config.max_blocking, shared with lido_blocking */
+    LIDO_POOL_FS = 1,   /* max_fs */
+    LIDO_POOL_DNS = 2   /* max_dns, shared with lido_resolve and whatever resolves names */
+} lido_blocking_pool;
+
 /* ---- Addresses ------------------------------------------------------------------------------- */
 
 /* An IPv4, IPv6 or Unix socket address. A value; holds a struct sockaddr of the system. */

@@ -41,6 +41,8 @@ extern const struct micro micro_spawn_remote_busy;
 extern const struct micro micro_ping_pong;
 extern const struct micro micro_ping_pong_futures;
 extern const struct micro micro_timer_arm_cancel;
+extern const struct micro micro_blocking_section;
+extern const struct micro micro_blocking_delay;
 extern const struct micro micro_million_pages;
 extern const struct micro micro_million_sleepers;
 

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "base/bits.h"
 #include "os/call.h"
@@ -109,6 +110,11 @@ int lido__thread_stack(void **ret_low, size_t *ret_size)
     pthread_attr_getstack(&attributes, ret_low, ret_size);
     pthread_attr_destroy(&attributes);
     return 0;
+}
+
+void lido__thread_sleep_precisely(void)
+{
+    prctl(PR_SET_TIMERSLACK, 1UL); /* if it is refused, it sleeps as others do */
 }
 
 void lido__thread_yield(void)

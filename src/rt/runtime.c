@@ -95,6 +95,9 @@ static void init_pool(struct lido_runtime *runtime)
     pool->runtime = runtime;
     lido__stack_depot_init(&runtime->stacks, config->stack_size);
     pthread_mutex_init(&runtime->report_lock, NULL);
+    lido__semaphore_init(&runtime->capacity[LIDO_POOL_USER], config->max_blocking, "capacity");
+    lido__semaphore_init(&runtime->capacity[LIDO_POOL_FS], config->max_fs, "capacity");
+    lido__semaphore_init(&runtime->capacity[LIDO_POOL_DNS], config->max_dns, "capacity");
 }
 
 static void free_runtime(struct lido_runtime *runtime)
@@ -160,6 +163,7 @@ void lido__runtime_destroy(struct lido_runtime *runtime)
     /* The one who tells the workers may be any thread, and need not have told all of them yet. */
     while (!lido__load(&runtime->pool.stopped, LIDO__ACQUIRE))
         lido__futex_wait(&runtime->pool.stopped, 0, LIDO__FOREVER);
+    lido__lifeguard_fini(&runtime->lifeguard);
     lido__crew_fini(&runtime->crew);
     free_workers(runtime, runtime->pool.count);
     free_runtime(runtime);

@@ -13,14 +13,18 @@
 #include "os/os.h"
 #include "rt/config.h"
 #include "rt/crew.h"
+#include "rt/lifeguard.h"
 #include "sched/pool.h"
+#include "sync/semaphore.h"
+
+#define LIDO__POOLS (LIDO_POOL_DNS + 1)
 
 /* What a worker has besides what the scheduler knows of. */
 struct lido__seat {
     struct lido__carrier carrier;
-    int cpu; /* for whoever carries it, or LIDO__CPU_ANY */
-    lido__shared uint32_t
-        reported; /* a futex: the round of the report that this worker has answered */
+    int cpu;                        /* for whoever carries it, or LIDO__CPU_ANY */
+    struct lido__watched watched;   /* the lifeguard's */
+    lido__shared uint32_t reported; /* a futex: the round of the last report that was answered */
 };
 
 struct lido_runtime {
@@ -30,6 +34,8 @@ struct lido_runtime {
     struct lido__stack_depot stacks;
     struct lido__seat *seats; /* by index of the worker */
     struct lido__crew crew;
+    struct lido__lifeguard lifeguard;
+    struct lido__semaphore capacity[LIDO__POOLS]; /* of blocking code, by enum lido_blocking_pool */
 
     /* Of a report under way (report.c). */
     pthread_mutex_t report_lock;

@@ -43,10 +43,11 @@ static inline bool lido__section_leave(struct lido__worker *worker, uint32_t tic
     return true;
 }
 
-/* The ticket of the section that a worker's thread is in, or 0. Any thread. */
+/* The ticket of the section that a worker's thread is in, or 0. Any thread. Sequentially consistent: so
+   whoever says that he sleeps, and then does not see a section, is seen by it. */
 static inline uint32_t lido__section_seen(const struct lido__worker *worker)
 {
-    uint32_t section = lido__load(&worker->section, LIDO__RELAXED);
+    uint32_t section = lido__load(&worker->section, LIDO__SEQ_CST);
     return section & 1 ? section : 0;
 }
 

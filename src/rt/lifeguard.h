@@ -1,0 +1,51 @@
+/*
+ * The lifeguard: the one thread of a runtime that watches the workers.
+ *
+ * Its first duty: a worker whose thread has been in the same blocking section for some 20 us is taken from
+ * it and given to another thread of the crew. The section itself pays nothing for that; who sees it is the
+ * lifeguard, which looks at all workers every so often (the idea is that of Go's sysmon).
+ *
+ * While there are sections it looks every 20 us; when it has seen none twice it sleeps until the next one
+ * begins. So a section has to wake it only when there was none for a while. That no section begins unseen at the moment in which it falls asleep:
+ *
+ *     section                         lifeguard
+ *     worker->section = odd           watch = ASLEEP
+ *     look at watch                   look at each worker->section
+ *
+ * All four are sequentially consistent, so at least one of the two sees the other (Dekker).
+ *
+ * The thread is started by the first section. If it cannot be, the next section tries again, and a
+ * worker whose section blocks blocks with it.
+ */
+#ifndef LIDO_RT_LIFEGUARD_H
+#define LIDO_RT_LIFEGUARD_H
+
+#include <lido.h>
+
+#include "base/atomic.h"
+#include "os/os.h"
+
+struct lido__worker;
+
+/* lido__lifeguard.watch */
+enum lido__watch { LIDO__WATCH_ABSENT, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE, LIDO__WATCH_OVER };
+
+struct lido__lifeguard {
+    lido__shared uint32_t watch; /* a futex */
+    bool started;                /* written by whoever changes `watch` from ABSENT to AWAKE */
+    struct lido__thread thread;
+};
+
+/* What the lifeguard knows of a worker; for its own thread. */
+struct lido__watched {
+    uint32_t ticket; /* of the section it was last seen in, or 0 */
+    uint64_t due;    /* ns: when it is to be taken from its thread, if that is still in it */
+};
+
+/* lido__section.entered: somebody is to look after this worker. On its thread, within the section. */
+void lido__lifeguard_call(struct lido__worker *worker);
+
+/* Ends the thread, if there is one. No worker is in a section, nor will be. */
+void lido__lifeguard_fini(struct lido__lifeguard *guard);
+
+#endif
