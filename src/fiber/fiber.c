@@ -89,16 +89,14 @@ static inline __attribute__((always_inline)) void foresee(const struct lido__wor
         __builtin_prefetch(top + 64 * line);
 }
 
-/* From the loop of the worker to a fiber, and back from any. The gate: as in suspend. */
-static void visit(struct lido__worker *worker, struct lido__fiber *fiber)
+/* From the loop of the worker to a fiber, and back from any; from inside the gate to inside. */
+static inline void visit(struct lido__worker *worker, struct lido__fiber *fiber)
 {
     struct lido__carrier *carrier = carrier_of(worker);
-    lido__worker_enter(worker);
     lido__annotate_leave(&carrier->annotation, &fiber->annotation, 0);
     lido__switch(&carrier->loop, &fiber->context, worker);
     lido__annotate_arrive(&carrier->annotation);
     bury(carrier);
-    lido__worker_leave(worker);
 }
 
 /*
@@ -109,12 +107,14 @@ static bool run_section(struct lido__worker *worker, struct lido__carrier *carri
 {
     struct lido__section *section = carrier->section;
     carrier->section = NULL;
+    lido__worker_leave(worker);
     uint32_t ticket = lido__section_enter(worker);
     if (section->entered)
         section->entered(worker);
     section->result = section->fn(section->arg);
     if (lido__section_leave(worker, ticket)) {
         section->done = 1;
+        lido__worker_enter(worker);
         return true;
     }
     /* The reference first: once it is `done` the fiber may be seen to go on, and be gone. Release: it
@@ -188,6 +188,7 @@ static void fiber_main(void *value)
     if (result == LIDO_PENDING)
         result = -EINVAL; /* reserved: it would mean that the task has not ended */
 
+    lido__extra_end(lido__worker_current()->current);
     worker = lido__worker_current();
     lido__worker_enter(worker);
     lido__worker_finish(worker, worker->current, result);

@@ -88,7 +88,7 @@ static void init_pool(struct lido_runtime *runtime)
     pool->placement = config->placement;
     pool->budget = config->budget;
     pool->hurries = runtime->settings.scheduler == LIDO__WORK_STEALING;
-    pool->mobility = pool->hurries ? LIDO_STEALABLE : LIDO_PINNED;
+    pool->mobility = pool->hurries ? LIDO__TASK_STEALABLE : 0;
     pool->fenced = lido__barrier_init() < 0;
     pool->start = lido__fiber_start;
     pool->seat = lido__runtime_seat;

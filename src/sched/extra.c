@@ -40,11 +40,14 @@ static void destroy_locals(struct lido__extra *extra)
     }
 }
 
-void lido__extra_end(struct lido__worker *worker, lido_task *task)
+void lido__extra_destroy(lido_task *task)
 {
     struct lido__extra *extra = task->extra;
     destroy_locals(extra);
+    struct lido__worker *worker = lido__worker_current(); /* a destructor may have waited */
+    lido__worker_enter(worker);
     lido__wheel_cancel(&worker->wheel, &extra->deadline.timer);
+    lido__worker_leave(worker);
     if (!(task->flags & LIDO__TASK_FIBER))
         free(extra);
     task->flags &= ~LIDO__TASK_EXTRA;

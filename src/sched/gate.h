@@ -41,7 +41,7 @@
 #include "base/atomic.h"
 
 struct lido__gate {
-    lido__shared uint32_t inside; /* how deep the owner is in; written by the owner */
+    lido__shared uint32_t inside; /* the owner is; written by the owner */
     lido__shared uint32_t wanted; /* a futex: the bits below; written by the seizer */
     bool fenced;
 };
@@ -57,13 +57,11 @@ void lido__gate_enter_slowly(struct lido__gate *gate);
 
 /* ---- The owner -------------------------------------------------------------------------------- */
 
-/* Waits while a seizer is in. May be nested. */
+/* Waits while a seizer is in. Not when inside: a depth would have to be loaded, and each enter would wait
+   for the leave before it. */
 static inline void lido__gate_enter(struct lido__gate *gate)
 {
-    uint32_t depth = lido__load(&gate->inside, LIDO__RELAXED);
-    lido__store(&gate->inside, depth + 1, LIDO__RELAXED);
-    if (depth > 0)
-        return;
+    lido__store(&gate->inside, 1, LIDO__RELAXED);
     lido__fence_light();
     if (__builtin_expect(lido__load(&gate->wanted, LIDO__ACQUIRE) != 0, 0))
         lido__gate_enter_slowly(gate);
@@ -71,8 +69,16 @@ static inline void lido__gate_enter(struct lido__gate *gate)
 
 static inline void lido__gate_leave(struct lido__gate *gate)
 {
-    uint32_t depth = lido__load(&gate->inside, LIDO__RELAXED);
-    lido__store(&gate->inside, depth - 1, LIDO__RELEASE);
+    lido__store(&gate->inside, 0, LIDO__RELEASE);
+}
+
+/* For what is called from both sides. False: it was inside already, and stays there. */
+static inline bool lido__gate_enter_if_outside(struct lido__gate *gate)
+{
+    if (lido__load(&gate->inside, LIDO__RELAXED))
+        return false;
+    lido__gate_enter(gate);
+    return true;
 }
 
 /* ---- Any other thread; one at a time ---------------------------------------------------------- */

@@ -40,9 +40,9 @@ struct lido__pool {
 
     /* Written before the first worker starts. */
     unsigned count;
-    bool fenced;            /* lido__barrier_init has failed: see gate.h */
-    bool hurries;           /* the scheduler is work-stealing: see lido__worker_hurry */
-    lido_mobility mobility; /* of tasks that say nothing */
+    bool fenced;       /* lido__barrier_init has failed: see gate.h */
+    bool hurries;      /* the scheduler is work-stealing: see lido__worker_hurry */
+    uint32_t mobility; /* the flags of tasks that say nothing of it: STEALABLE or 0 */
     struct lido__worker *workers;
     lido_placement placement;
     unsigned budget;

@@ -138,17 +138,15 @@ static const lido_spawn_options *widen(const lido_spawn_options *options, lido_s
     return room;
 }
 
-/* The task's flags; negative: no such mobility. */
-static int64_t flags_of(const struct spawning *plan)
+/* The task's flags; UINT32_MAX: there is no such mobility. */
+static uint32_t mobility_of(const struct spawning *spawning)
 {
-    lido_mobility mobility = plan->options->mobility;
-    if (mobility == LIDO_MOBILITY_DEFAULT)
-        mobility = plan->pool->mobility;
-    switch (mobility) {
-    case LIDO_PINNED: return plan->spawn->flags;
-    case LIDO_RESCUABLE: return plan->spawn->flags | LIDO__TASK_RESCUABLE;
-    case LIDO_STEALABLE: return plan->spawn->flags | LIDO__TASK_STEALABLE;
-    default: return -EINVAL;
+    switch (spawning->options->mobility) {
+    case LIDO_MOBILITY_DEFAULT: return spawning->pool->mobility;
+    case LIDO_PINNED: return 0;
+    case LIDO_RESCUABLE: return LIDO__TASK_RESCUABLE;
+    case LIDO_STEALABLE: return LIDO__TASK_STEALABLE;
+    default: return UINT32_MAX;
     }
 }
 
@@ -173,25 +171,53 @@ static int choose_worker(struct spawning *plan)
     return 0;
 }
 
-int lido__spawn(const struct lido__spawn *spawn, lido_task **handle)
+static __attribute__((noinline)) int spawn_with_options(const struct lido__spawn *spawn,
+                                                        struct lido__worker *self,
+                                                        lido_task **handle)
 {
     lido_spawn_options room;
-    struct spawning plan = {.spawn = spawn, .options = widen(spawn->options, &room)};
+    struct spawning plan = {.spawn = spawn, .options = widen(spawn->options, &room), .self = self};
     if (!plan.options)
         return -EINVAL;
-    plan.self = lido__worker_current();
     if (plan.self && (!plan.self->current || (spawn->pool && spawn->pool != plan.self->pool)))
         plan.self = NULL; /* from a hook, or into another runtime: as from a plain thread */
     plan.pool = plan.self ? plan.self->pool : spawn->pool;
     if (!plan.pool)
         return -ENXIO;
-    int64_t flags = flags_of(&plan);
-    plan.flags = (uint32_t)flags;
-    if (flags < 0 || choose_worker(&plan) < 0)
+    uint32_t mobility = mobility_of(&plan);
+    if (mobility == UINT32_MAX)
         return -EINVAL;
-    if (plan.flags & (LIDO__TASK_RESCUABLE | LIDO__TASK_STEALABLE) && !lido__pool_shares(plan.pool))
+    plan.flags = spawn->flags | mobility;
+    if (mobility && !lido__pool_shares(plan.pool))
         lido__share_begin(plan.pool);
-    return launch(&plan, handle);
+    return choose_worker(&plan) < 0 ? -EINVAL : launch(&plan, handle);
+}
+
+/* The common case, in a line: a task spawns on its own worker, and says nothing about it. */
+static bool is_plain(const struct lido__spawn *spawn, const struct lido__worker *self)
+{
+    return self && self->current && !spawn->pool && !spawn->options &&
+           (!(self->current->flags & LIDO__TASK_ROOT) || self->hurries || self->pool->count == 1);
+}
+
+int lido__spawn(const struct lido__spawn *spawn, lido_task **handle)
+{
+    struct lido__worker *self = lido__worker_current();
+    if (!is_plain(spawn, self))
+        return spawn_with_options(spawn, self, handle);
+    uint32_t flags = spawn->flags | self->pool->mobility;
+    lido_task *task = lido__task_new(1 + (handle != NULL), flags, NULL, spawn->where);
+    if (!task)
+        return -ENOMEM;
+    task->worker = self;
+    int r = furnish(task, spawn, self->current->deadline);
+    if (r == 0)
+        r = spawn_local(self, task);
+    if (r < 0)
+        discard(task);
+    else if (handle)
+        *handle = task;
+    return r;
 }
 
 int lido_spawn_future_at(lido_runtime *runtime, lido_task **task, lido_future *future,

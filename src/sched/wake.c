@@ -13,14 +13,15 @@ static bool wake_own(lido_task *task, uint32_t flags)
     struct lido__worker *worker = lido__worker_current();
     if (!worker)
         return false;
-    lido__worker_enter(worker);
+    bool entered = lido__gate_enter_if_outside(&worker->gate);
     uint32_t word = lido__load(&task->state.word, LIDO__ACQUIRE);
     bool own = lido__task_belongs(task, worker, word);
     if (own && flags)
         lido__state_cancel(&task->state);
     if (own && !(word & LIDO__DONE))
         lido__wake_here(worker, task);
-    lido__worker_leave(worker);
+    if (entered)
+        lido__worker_leave(worker);
     return own;
 }
 
@@ -48,8 +49,7 @@ void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t
 {
     struct lido__worker *self = lido__worker_current();
     struct lido__link *link;
-    if (self)
-        lido__worker_enter(self);
+    bool entered = self && lido__gate_enter_if_outside(&self->gate);
     while ((link = lido__fifo_pop(handed))) {
         struct lido__op *op = lido__op_from_link(link);
         lido_waker waker = op->waker;
@@ -62,7 +62,7 @@ void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t
         lido__store(&op->state, (uint8_t)state, LIDO__RELEASE);
         lido__wake_consume(waker);
     }
-    if (self)
+    if (entered)
         lido__worker_leave(self);
 }
 

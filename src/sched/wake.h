@@ -79,7 +79,13 @@ static inline bool lido__alarm_is_deadline(const struct lido__alarm *alarm)
 
 /* The extra of a task of the current worker, put to use; NULL when out of memory. */
 struct lido__extra *lido__extra_of(lido_task *task);
-/* The task is over: destroys its locals and stops its timer. */
-void lido__extra_end(struct lido__worker *worker, lido_task *task);
+void lido__extra_destroy(lido_task *task);
+
+/* The current task is over: destroys its locals and stops its timer. Outside the gate: others' code is called. */
+static inline void lido__extra_end(lido_task *task)
+{
+    if (__builtin_expect(task->flags & LIDO__TASK_EXTRA, 0))
+        lido__extra_destroy(task);
+}
 
 #endif

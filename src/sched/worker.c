@@ -122,8 +122,6 @@ static void wake_joiner(struct lido__worker *worker, const lido_task *task)
 
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result)
 {
-    if (task->flags & LIDO__TASK_EXTRA)
-        lido__extra_end(worker, task);
     lido__list_remove(&task->live);
     task->result = result;
     if (task->flags & LIDO__TASK_JOINED)
@@ -164,21 +162,37 @@ static bool start(struct lido__worker *worker, lido_task *task)
     return false;
 }
 
-/* False: the worker has been taken from this thread. */
-static bool poll(struct lido__worker *worker, lido_task *task)
+/* The result of a future's code, which runs outside the gate. */
+static int call(struct lido__worker *worker, lido_task *task)
 {
     lido_waker waker = lido__waker_borrow(task);
     lido__worker_leave(worker);
     int result = task->future->poll(task->future, &waker);
-    if (__builtin_expect(lido__worker_current() != worker, 0))
-        return false;
+    if (result != LIDO_PENDING)
+        lido__extra_end(task);
     lido__worker_enter(worker);
-    /* Fibers may have passed the worker on among themselves: this is about the one that came back,
-       if it has not ended. */
-    task = worker->current;
-    if (task && result == LIDO_PENDING)
+    return result;
+}
+
+/*
+ * Fibers leave the gate by themselves, pass the worker on among each other, and have seen to all that is due to
+ * them before they come back. False: the worker has been taken from this thread.
+ */
+static bool visit_fibers(struct lido__worker *worker, lido_task *task)
+{
+    task->future->poll(task->future, NULL);
+    return lido__worker_current() == worker;
+}
+
+/* False: as above. */
+static bool poll(struct lido__worker *worker, lido_task *task)
+{
+    if (task->flags & LIDO__TASK_FIBER)
+        return visit_fibers(worker, task);
+    int result = call(worker, task);
+    if (result == LIDO_PENDING)
         lido__worker_suspend(worker, task);
-    else if (task)
+    else
         lido__worker_finish(worker, task, result);
     return true;
 }

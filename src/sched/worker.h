@@ -260,7 +260,8 @@ static inline void lido__worker_suspend(struct lido__worker *worker, lido_task *
         lido__worker_arm_deadline(worker, task);
 }
 
-/* The future of the task has returned `result`: tells whoever waits for it. Inside the gate. */
+/* The future of the task has returned `result`, and lido__extra_end has been called: tells whoever waits for
+   it. Inside the gate. */
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result);
 
 /* A task joins this worker: it is listed, and counted. Inside the gate. */

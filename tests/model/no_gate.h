@@ -20,12 +20,19 @@ static inline void lido__gate_init(struct lido__gate *gate, bool fenced)
 
 static inline void lido__gate_enter(struct lido__gate *gate)
 {
-    gate->inside++;
+    gate->inside = 1;
+}
+
+static inline bool lido__gate_enter_if_outside(struct lido__gate *gate)
+{
+    bool outside = gate->inside == 0;
+    gate->inside = 1;
+    return outside;
 }
 
 static inline void lido__gate_leave(struct lido__gate *gate)
 {
-    gate->inside--;
+    gate->inside = 0;
 }
 
 #endif

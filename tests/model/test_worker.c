@@ -184,9 +184,8 @@ struct lido__extra *lido__extra_of(lido_task *task)
     return NULL;
 }
 
-void lido__extra_end(struct lido__worker *worker, lido_task *task)
+void lido__extra_destroy(lido_task *task)
 {
-    (void)worker;
     (void)task;
 }
 
@@ -346,7 +345,6 @@ static void set_up_pool(void)
     pool->count = count;
     pool->budget = 64;
     pool->placement = LIDO_PLACE_ROUND_ROBIN;
-    pool->mobility = LIDO_PINNED;
     pool->workers = model_alloc(count * sizeof(struct lido__worker), "workers");
     model_name_memory(&pool->busy, sizeof(pool->busy), "pool.busy");
     for (unsigned i = 0; i < count; i++) {
