@@ -361,10 +361,22 @@ LIDO_API void lido_deadline_pop(lido_deadline *deadline);
 /* ---- Messages between tasks -------------------------------------------------------------------- */
 
 /*
- * A task that waits for another, in a future: embedded in the future, LIDO_WAIT_INIT (all zero) before the first
- * poll. The functions called lido_*_poll return LIDO_PENDING, or what the function without _poll
- * returns. Until one has returned something other than LIDO_PENDING, or lido_wait_forgo was called, the wait
- * and what it waits for stay where they are, and the same task polls it. Then it may be used again.
+ * What tasks wait for in each other, on whatever worker or runtime they are; what does not wait can be
+ * used from any thread. Those who wait are served in the order in which they came. A wait that ends with an
+ * error consumed nothing: a message or a permit that was meant for it goes to the next. -EPIPE
+ * says that the other side has closed.
+ *
+ * A one-shot, event, mutex or scope is embedded by the caller, begins as all zero (LIDO_..._INIT), and
+ * needs no end; it stays where it is while somebody uses it.
+ */
+typedef struct lido_waker lido_waker;
+typedef struct lido_future lido_future;
+
+/*
+ * A wait in a future: embedded in it, LIDO_WAIT_INIT before the first poll. The functions called lido_*_poll
+ * are for futures; they return LIDO_PENDING, or as the function of the same name. Until one has returned
+ * something other than LIDO_PENDING, or lido_wait_forgo was called, the wait and what it waits for stay
+ * where they are, and the same task polls it. Then the wait may be used again.
  */
 typedef struct lido_wait {
     uint64_t lido_private[6];
@@ -380,6 +392,168 @@ typedef struct lido_wait {
 /* Gives up. What it has been given in the meantime, unseen, goes to the next that waits; nothing is lost.
    One that waits for nothing is left alone. From any thread. */
 LIDO_API void lido_wait_forgo(lido_wait *wait);
+
+/*
+ * A one-shot: one value, from one sender to one receiver. Each of them ends its use of it with one call that
+ * succeeds: send or close_sender; recv or close_receiver. Whoever comes second owns the memory then:
+ * the receiver mostly; but when send or close_sender returns -EPIPE, the sender.
+ */
+typedef struct lido_oneshot {
+    uint64_t lido_private[4];
+} lido_oneshot;
+
+#define LIDO_ONESHOT_INIT                                                                          \
+    {                                                                                              \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
+    }
+
+/* Never waits. -EPIPE: the receiver has closed, and `value` is still the caller's. From any thread. */
+LIDO_API int lido_oneshot_send(lido_oneshot *oneshot, void *value);
+/* Sends nothing: the receiver gets -EPIPE. -EPIPE: the receiver has closed. From any thread. */
+LIDO_API int lido_oneshot_close_sender(lido_oneshot *oneshot);
+/* Waits for the value. -EPIPE: there will be none. */
+LIDO_API int lido_oneshot_recv(lido_oneshot *oneshot, void **value);
+LIDO_API int lido_oneshot_recv_poll(lido_oneshot *oneshot, void **value, lido_wait *wait,
+                                    const lido_waker *waker);
+/* The same without waiting. -EAGAIN: nothing has come. From any thread. */
+LIDO_API int lido_oneshot_try_recv(lido_oneshot *oneshot, void **value);
+/* Does not want the value any more: the sender will get -EPIPE. -EALREADY: it was faster, and try_recv says
+   what it has done. -EBUSY: somebody waits for the value. From any thread. */
+LIDO_API int lido_oneshot_close_receiver(lido_oneshot *oneshot);
+
+/*
+ * A channel: a queue of at most `capacity` elements of `size` bytes, which are copied in and out. Any number of
+ * tasks send and receive. What one task has sent is received in that order.
+ */
+typedef struct lido_channel lido_channel;
+
+/* One handle. -EINVAL: a capacity of 0. -ENOMEM. From any thread. */
+LIDO_API int lido_channel_new(lido_channel **channel, size_t size, size_t capacity);
+/* One handle more, of the same channel: for another task, that may outlive this one. Returns `channel`. From any
+   thread. */
+LIDO_API lido_channel *lido_channel_share(lido_channel *channel);
+/* Gives a handle back; the last one frees the channel, and what was not received. This does not close it:
+   those who have the other handles go on. NULL is ignored. From any thread. */
+LIDO_API void lido_channel_drop(lido_channel *channel);
+/* From now on nothing can be sent. What has been sent can be received. Any number of times, from any
+   thread. */
+LIDO_API void lido_channel_close(lido_channel *channel);
+
+/* Waits while the channel is full. -EPIPE: it is closed. */
+LIDO_API int lido_channel_send(lido_channel *channel, const void *element);
+LIDO_API int lido_channel_send_poll(lido_channel *channel, const void *element, lido_wait *wait,
+                                    const lido_waker *waker);
+/* The same without waiting. -EAGAIN: it is full. From any thread. */
+LIDO_API int lido_channel_try_send(lido_channel *channel, const void *element);
+/* Waits while the channel is empty. -EPIPE: it is closed, and all has been received. */
+LIDO_API int lido_channel_recv(lido_channel *channel, void *element);
+LIDO_API int lido_channel_recv_poll(lido_channel *channel, void *element, lido_wait *wait,
+                                    const lido_waker *waker);
+/* The same without waiting. -EAGAIN: it is empty. From any thread. */
+LIDO_API int lido_channel_try_recv(lido_channel *channel, void *element);
+
+/*
+ * An event: tells tasks that something has changed. A notification that finds nobody waiting is kept for
+ * the next one who comes; one, however many there were.
+ */
+typedef struct lido_event {
+    uint64_t lido_private[3];
+} lido_event;
+
+#define LIDO_EVENT_INIT                                                                            \
+    {                                                                                              \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
+    }
+
+LIDO_API int lido_event_wait(lido_event *event);
+LIDO_API int lido_event_wait_poll(lido_event *event, lido_wait *wait, const lido_waker *waker);
+/* Wakes the task that has waited longest, or is kept. From any thread. */
+LIDO_API void lido_event_notify_one(lido_event *event);
+/* Wakes all tasks that wait at this moment. It is not kept: who comes later waits. From any thread. */
+LIDO_API void lido_event_notify_all(lido_event *event);
+
+/*
+ * A mutex that tasks may hold while they wait for something else. It is had in the order of coming, but for
+ * this: a task that comes when the mutex is free takes it, though others may be on their way to it. One that
+ * finds it taken when it gets there has it next, so it is overtaken in this way once.
+ */
+typedef struct lido_mutex {
+    uint64_t lido_private[3];
+} lido_mutex;
+
+#define LIDO_MUTEX_INIT                                                                            \
+    {                                                                                              \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
+    }
+
+LIDO_API int lido_mutex_lock(lido_mutex *mutex);
+LIDO_API int lido_mutex_lock_poll(lido_mutex *mutex, lido_wait *wait, const lido_waker *waker);
+/* For cleaning up: neither cancellation nor deadline keep the task from it or end the wait. So it only fails
+   with -ENXIO or -EDEADLK, outside a fiber. */
+LIDO_API int lido_mutex_lock_anyway(lido_mutex *mutex);
+/* Without waiting. -EAGAIN: somebody has it. From any thread. */
+LIDO_API int lido_mutex_try_lock(lido_mutex *mutex);
+/* By any task or thread for the one that has it. -EPERM: nobody has it. From any thread. */
+LIDO_API int lido_mutex_unlock(lido_mutex *mutex);
+
+/*
+ * A scope: owns tasks, and does not end before they have. Its owner initialises it (all zero, or what follows),
+ * spawns into it and waits; its tasks may spawn into it too. They have no handles and are not joined: their
+ * results are the scope's.
+ *
+ *     lido_scoped(parts);
+ *     lido_scope_spawn(&parts, fetch, &left);
+ *     lido_scope_spawn(&parts, fetch, &right);
+ *     return lido_scope_wait(&parts);
+ */
+typedef struct lido_scope {
+    bool cancel_on_error; /* the first task that returns an error (a negative result) cancels the others */
+    uint64_t lido_private[5];
+} lido_scope;
+
+#define LIDO_SCOPE_INIT                                                                            \
+    {                                                                                              \
+        .cancel_on_error = false                                                                   \
+    }
+
+/* Declares a scope that ends with the block: however that is left, what still runs in the scope is stopped. */
+#define lido_scoped(name)                                                                          \
+    lido_scope name __attribute__((cleanup(lido_scope_stop))) = LIDO_SCOPE_INIT
+
+/*
+ * As lido_spawn*. `result` (or NULL) receives the result of the task before the scope ends. -ECANCELED: the
+ * scope has been cancelled.
+ */
+#define lido_scope_spawn(scope, fn, arg)                                                           \
+    lido_scope_spawn_at((scope), NULL, (fn), (arg), NULL, LIDO_HERE)
+#define lido_scope_spawn_with(scope, result, fn, arg, options)                                     \
+    lido_scope_spawn_at((scope), (result), (fn), (arg), (options), LIDO_HERE)
+LIDO_API int lido_scope_spawn_at(lido_scope *scope, int *result, lido_fn fn, void *arg,
+                                 const lido_spawn_options *options, const char *where);
+/* The same with a future, which lives until the scope has ended. */
+#define lido_scope_spawn_future(scope, future)                                                     \
+    lido_scope_spawn_future_at((scope), NULL, (future), NULL, LIDO_HERE)
+LIDO_API int lido_scope_spawn_future_at(lido_scope *scope, int *result, lido_future *future,
+                                        const lido_spawn_options *options, const char *where);
+
+/*
+ * Waits until all tasks of the scope have ended, and returns the first error that one of them returned, or 0.
+ * If the caller is cancelled or its deadline passes, the tasks are cancelled, it goes on waiting, and that is
+ * an error like those of the tasks (-ECANCELED, -ETIMEDOUT). -EBUSY: another task waits. After any other return
+ * the scope is empty, and as new.
+ */
+LIDO_API int lido_scope_wait(lido_scope *scope);
+LIDO_API int lido_scope_wait_poll(lido_scope *scope, lido_wait *wait, const lido_waker *waker);
+/* Cancels all tasks of the scope, also those that it would get later. From any thread. */
+LIDO_API void lido_scope_cancel(lido_scope *scope);
+/* Both: cancels, then waits. Nothing cuts this short. */
+LIDO_API int lido_scope_stop(lido_scope *scope);
 
 /* ---- Blocking code ---------------------------------------------------------------------------- */
 
@@ -672,7 +846,6 @@ typedef struct lido_waker {
  * each wake-up (also without one). The runtime does not touch the future after poll has returned
  * a result, so poll's last act may be to free it.
  */
-typedef struct lido_future lido_future;
 struct lido_future {
     int (*poll)(lido_future *self, const lido_waker *waker);
 };

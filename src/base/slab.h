@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 /* One class for each slab of the process: the place of its magazine in a thread. */
-enum lido__slab_class { LIDO__SLAB_TASK, LIDO__SLAB_HANDLE, LIDO__SLAB_CLASSES };
+enum lido__slab_class { LIDO__SLAB_TASK, LIDO__SLAB_HANDLE, LIDO__SLAB_CHILD, LIDO__SLAB_CLASSES };
 
 struct lido__slab_object;
 struct lido__slab_batch;

@@ -69,6 +69,10 @@ static int spawn_injected(struct lido__pool *pool, lido_task *task, uint32_t ref
 static int furnish(lido_task *task, const struct lido__spawn *spawn, uint64_t deadline)
 {
     task->deadline = deadline;
+    if (spawn->flags & LIDO__TASK_CHILD) {
+        spawn->parent->task = task;
+        task->joiner.lido_private = (uintptr_t)spawn->parent;
+    }
     if (spawn->flags & LIDO__TASK_FIBER) {
         task->entry = spawn->entry;
         task->arg = spawn->arg;

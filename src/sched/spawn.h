@@ -15,6 +15,7 @@ struct lido__spawn {
     lido_future *future; /* or */
     lido_fn entry;       /* with FIBER | UNSTARTED */
     void *arg;
+    struct lido__parent *parent; /* with CHILD */
 };
 
 /* 0, or as lido_spawn. `handle` receives a reference unless it is NULL. Any thread. */

@@ -120,12 +120,20 @@ static void wake_joiner(struct lido__worker *worker, const lido_task *task)
     lido__wake_here(worker, joiner);
 }
 
+static void tell_parent(lido_task *task)
+{
+    struct lido__parent *parent = (struct lido__parent *)task->joiner.lido_private;
+    parent->ended(parent, task->result);
+}
+
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result)
 {
     lido__list_remove(&task->live);
     task->result = result;
     if (task->flags & LIDO__TASK_JOINED)
         wake_joiner(worker, task);
+    else if (task->flags & LIDO__TASK_CHILD)
+        tell_parent(task);
     bool queued = task->flags & LIDO__TASK_QUEUED;
     if (queued)
         task->flags |= LIDO__TASK_ENDED;

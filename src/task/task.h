@@ -39,6 +39,17 @@ struct lido__extra;
 #define LIDO__TASK_ENDED 256u    /* done, but still in the run queue, which holds the reference */
 #define LIDO__TASK_RESCUABLE 1024u /* may be given away when its worker stalls */
 #define LIDO__TASK_STEALABLE 2048u /* may be given away whenever another worker has nothing to do */
+#define LIDO__TASK_CHILD 4096u     /* `joiner` is the address of its lido__parent */
+
+/*
+ * Is told of the end of a task that nobody joins: a scope. Its part for one task, which lives until it has
+ * been told.
+ */
+struct lido__parent {
+    /* By the worker of the task, whose last code has run. */
+    void (*ended)(struct lido__parent *parent, int result);
+    lido_task *task; /* written before the task can run */
+};
 
 /* What a switch from task to task touches comes first, and lies together. */
 struct lido_task {
@@ -55,8 +66,8 @@ struct lido_task {
         struct lido__extra *extra; /* a fiber: room for it; others: valid with EXTRA */
         void *arg;                 /* a fiber that has not started */
     };
-    /* Of whoever joins, or 0. With JOINED; or written before JOINER is set in state, read after DONE
-       is. Atomic, so that others can see that there is one. */
+    /* Of whoever joins, or 0. With JOINED or CHILD; or written before JOINER is set in state, read after
+       DONE is. Atomic, so that others can see that there is one. */
     lido_waker joiner;
     int result;       /* valid when DONE */
     uint32_t anchors; /* what holds it on its worker: timers that are armed, a join that borrows */
