@@ -102,6 +102,23 @@ typedef struct lido_fault {
 } lido_fault;
 
 /*
+ * A sleep of the embedder's own, in place of the reactor's: for a program that has a loop of its own (of a
+ * user interface, of a game) to be served while a worker has nothing to do.
+ */
+typedef struct lido_park {
+    /*
+     * Sleeps until unpark is called for this worker, until `fd` is readable (the reactor's: all its sockets, and
+     * everything that other threads want of the worker), or for `timeout_ns`, UINT64_MAX: without limit. May
+     * return early; an unpark that came before must not be forgotten. On the worker's thread; no task runs, so
+     * functions that wait return -ENXIO.
+     */
+    void (*park)(void *park_arg, unsigned worker, int fd, uint64_t timeout_ns);
+    /* Ends that sleep, or the next one. From any thread; may be NULL if park looks at `fd`. */
+    void (*unpark)(void *park_arg, unsigned worker);
+    void *park_arg;
+} lido_park;
+
+/*
  * Start from LIDO_CONFIG_INIT and set what you need. A zero or NULL field means its default.
  * The environment of the process overrides LIDO_WORKERS, LIDO_SCHEDULER and LIDO_REACTOR.
  */
@@ -144,6 +161,8 @@ typedef struct lido_config {
     void (*around_worker)(void *hook_arg, unsigned worker, void (*run)(void *run_arg),
                           void *run_arg);
     void *hook_arg;
+
+    const lido_park *park; /* how workers sleep; default: in the reactor. Lives as long as the runtime */
 
     /* Report a fault (an overflown fiber stack, a bad pointer) with the task's name and spawn place
        before the process dies of it: to stderr, and to on_fault, which runs in a signal handler.

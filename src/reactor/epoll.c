@@ -219,6 +219,11 @@ static void epoll_wake(struct lido__reactor *reactor)
     (void)r;
 }
 
+static int epoll_descriptor(const struct lido__reactor *reactor)
+{
+    return ((const struct epoll *)reactor)->fd;
+}
+
 const struct lido__reactor_ops lido__epoll = {
     .name = "epoll",
     .size = sizeof(struct epoll),
@@ -228,5 +233,6 @@ const struct lido__reactor_ops lido__epoll = {
     .cancel = lido__ready_cancel,
     .release = epoll_release,
     .wait = epoll_wait_ops,
+    .descriptor = epoll_descriptor,
     .wake = epoll_wake,
 };

@@ -51,6 +51,9 @@ struct lido__reactor_ops {
      */
     size_t (*wait)(struct lido__reactor *reactor, uint64_t timeout, struct lido__fifo *handed);
 
+    /* A descriptor that is readable when wait would not sleep; -1: there is none. */
+    int (*descriptor)(const struct lido__reactor *reactor);
+
     /* Makes a wait that sleeps, or the next one, return. From any thread. */
     void (*wake)(struct lido__reactor *reactor);
 };

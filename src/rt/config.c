@@ -129,6 +129,8 @@ static int resolve_sizes(lido_config *config, struct problem *problem)
         config->budget = BUDGET_DEFAULT;
     if (config->budget > BUDGET_MAX)
         return refuse(problem, "budget: %u is not in 1..%u", config->budget, BUDGET_MAX);
+    if (config->park && !config->park->park)
+        return refuse(problem, "park: has no function park");
     if (config->placement == LIDO_PLACE_DEFAULT)
         config->placement = LIDO_PLACE_ROUND_ROBIN;
     if (config->placement != LIDO_PLACE_ROUND_ROBIN && config->placement != LIDO_PLACE_LEAST_LOADED)

@@ -9,6 +9,9 @@ void lido__worker_mail(struct lido__worker *worker, struct lido__link *link)
     if (!lido__inbox_push(&worker->inbox, link))
         return;
     worker->reactor->ops->wake(worker->reactor);
+    const lido_park *park = worker->pool->park;
+    if (park && park->unpark)
+        park->unpark(park->park_arg, worker->index);
     /* Release: pairs with the acquire in settle_wakes, after which the worker is freed. */
     lido__fetch_add(&worker->wakes_done, 1, LIDO__RELEASE);
 }

@@ -53,6 +53,7 @@ struct lido__pool {
     int (*seat)(struct lido__worker *worker);
     /* Tasks may be given away from now on. Once. */
     void (*shares)(struct lido__pool *pool);
+    const lido_park *park; /* or NULL: workers sleep in the reactor */
     void *runtime;
 };
 

@@ -302,12 +302,24 @@ static uint64_t patience(struct lido__worker *worker)
     return expiry > now ? lido__min_u64(expiry - now, most) : 0;
 }
 
+/* Sleeps, in the reactor or as the embedder wants; and sees what there is. */
+static void wait(struct lido__worker *worker, uint64_t timeout, struct lido__fifo *handed)
+{
+    struct lido__reactor *reactor = worker->reactor;
+    const lido_park *park = worker->pool->park;
+    if (timeout && park) {
+        park->park(park->park_arg, worker->index, reactor->ops->descriptor(reactor), timeout);
+        timeout = 0;
+    }
+    reactor->ops->wait(reactor, timeout, handed);
+}
+
 static void look(struct lido__worker *worker)
 {
     struct lido__fifo handed;
     lido__fifo_init(&handed);
     uint64_t timeout = patience(worker);
-    worker->reactor->ops->wait(worker->reactor, timeout, &handed);
+    wait(worker, timeout, &handed);
     if (worker->idles)
         lido__share_awake(worker);
     lido__deliver(&handed, LIDO__OP_READY, 0);
