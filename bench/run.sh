@@ -13,6 +13,7 @@
 #   micro         what the parts cost, in ns (bench/micro)
 #   sleepers      a million sleeping fibers
 #   sched         tokio's scheduler benchmarks, beside tokio
+#   blocking      blocking sections, beside tokio
 #   hog           how long an echo takes beside a task that computes, beside tokio
 #
 # Without JOB all of them. --quick: fewer and shorter runs, for a first impression only.
@@ -495,7 +496,7 @@ conclude() {
 
 # --- main ---------------------------------------------------------------------------------------
 
-all="echo growth crowd syscalls instructions idle micro sleepers sched hog"
+all="echo growth crowd syscalls instructions idle micro sleepers sched blocking hog"
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)

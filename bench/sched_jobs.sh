@@ -102,12 +102,23 @@ figures_of() {
 
 job_sched() {
     names="spawn_many_local spawn_many_task spawn_many_remote_idle chained_spawn spawn_join yield_many
-        ping_pong notify_many"
+        ping_pong notify_many channel channel_contended oneshot"
     heading "Schedulers, 1 and 2 workers: time per operation, and how many times as fast as tokio"
     for workers in 1 2; do
         measure_sched "$workers" $names
         figures_of "$workers" $names
     done
+}
+
+job_blocking() {
+    names="section section_yield section_delay"
+    heading "Blocking sections, 1 worker: time per section; what one of 1 ms costs its neighbours"
+    measure_sched 1 $names
+    figures_of 1 $names
+    names=cpu_bound
+    heading "A thousand tasks with a section each, 2 workers, at most 20 blocking: time per task"
+    measure_sched 2 $names
+    figures_of 2 $names
 }
 
 # --- beside a hog -------------------------------------------------------------------------------

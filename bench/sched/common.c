@@ -72,66 +72,31 @@ double sched_on_task(lido_runtime *runtime, unsigned iterations, unsigned operat
     return repetition.result;
 }
 
-/* ---- Signals ----------------------------------------------------------------------------------- */
+/* ---- Waiting for each other ---------------------------------------------------------------------- */
 
-enum { SILENT, AWAITED, SENT };
-
-static int signal_poll(lido_future *future, const lido_waker *waker)
+void sched_send(lido_oneshot *oneshot)
 {
-    struct sched_signal *signal = (struct sched_signal *)future;
-    uint32_t state = lido__load(&signal->state, LIDO__ACQUIRE);
-    if (state == SENT)
-        return 0;
-    if (state == AWAITED)
-        return LIDO_PENDING;
-    signal->waker = lido_waker_clone(waker);
-    if (lido__cas(&signal->state, &state, AWAITED, LIDO__ACQ_REL, LIDO__ACQUIRE))
-        return LIDO_PENDING;
-    lido_waker_drop(&signal->waker);
-    return 0;
+    sched_check("send", lido_oneshot_send(oneshot, NULL));
 }
 
-void sched_signal_init(struct sched_signal *signal)
+void sched_receive(lido_oneshot *oneshot)
 {
-    *signal = (struct sched_signal){.future = {.poll = signal_poll}, .state = SILENT};
-}
-
-void sched_signal_send(struct sched_signal *signal)
-{
-    lido_waker waker = {0};
-    uint32_t state = lido__load(&signal->state, LIDO__ACQUIRE);
-    do {
-        if (state == AWAITED)
-            waker = signal->waker;
-    } while (!lido__cas(&signal->state, &state, SENT, LIDO__ACQ_REL, LIDO__ACQUIRE));
-    if (state != AWAITED)
-        return;
-    lido_waker_wake(&waker);
-    lido_waker_drop(&waker);
-}
-
-void sched_signal_await(struct sched_signal *signal)
-{
-    lido_task *task;
-    if (lido__load(&signal->state, LIDO__ACQUIRE) == SENT)
-        return;
-    sched_check("spawn", lido_spawn_future(&task, &signal->future));
-    sched_check("join", lido_join(task, NULL));
+    void *nothing;
+    sched_check("receive", lido_oneshot_recv(oneshot, &nothing));
 }
 
 void sched_countdown_init(struct sched_countdown *countdown, unsigned count)
 {
-    countdown->left = count;
-    sched_signal_init(&countdown->over);
+    *countdown = (struct sched_countdown){count, LIDO_ONESHOT_INIT};
 }
 
 void sched_countdown_one(struct sched_countdown *countdown)
 {
     if (lido__fetch_sub(&countdown->left, 1, LIDO__ACQ_REL) == 1)
-        sched_signal_send(&countdown->over);
+        sched_send(&countdown->over);
 }
 
 void sched_countdown_await(struct sched_countdown *countdown)
 {
-    sched_signal_await(&countdown->over);
+    sched_receive(&countdown->over);
 }

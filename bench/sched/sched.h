@@ -27,9 +27,20 @@ extern const struct sched_job sched_spawn_join;
 extern const struct sched_job sched_yield_many;
 extern const struct sched_job sched_ping_pong;
 extern const struct sched_job sched_notify_many;
+extern const struct sched_job sched_channel;
+extern const struct sched_job sched_channel_contended;
+extern const struct sched_job sched_oneshot;
+extern const struct sched_job sched_cpu_bound;
+extern const struct sched_job sched_section;
+extern const struct sched_job sched_section_yield;
+extern const struct sched_job sched_section_delay;
 
 /* Ends the program unless `r`, what `what` returned, is 0. */
 void sched_check(const char *what, int r);
+
+/* One-shots that carry nothing. */
+void sched_send(lido_oneshot *oneshot);
+void sched_receive(lido_oneshot *oneshot);
 
 /* From now on what is measured is the CPU time of the process and not the time that passes. */
 void sched_measure_cpu_time(void);
@@ -45,22 +56,10 @@ double sched_on_root(lido_runtime *runtime, unsigned iterations, unsigned operat
 double sched_on_task(lido_runtime *runtime, unsigned iterations, unsigned operations,
                      void (*job)(void));
 
-/* Something that happens once, to a task that awaits it, on whatever worker. */
-struct sched_signal {
-    lido_future future;
-    lido_waker waker;
-    uint32_t state;
-};
-
-void sched_signal_init(struct sched_signal *signal);
-/* Does not touch the signal once it may have been seen. */
-void sched_signal_send(struct sched_signal *signal);
-void sched_signal_await(struct sched_signal *signal);
-
 /* Tasks count down; the last one wakes the one that waits. */
 struct sched_countdown {
     uint32_t left;
-    struct sched_signal over;
+    lido_oneshot over;
 };
 
 void sched_countdown_init(struct sched_countdown *countdown, unsigned count);

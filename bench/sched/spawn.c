@@ -65,7 +65,7 @@ static double spawn_many_remote_idle(lido_runtime *runtime)
 
 /* Its links run one after the other, on whatever worker. */
 struct chain {
-    struct sched_signal end;
+    lido_oneshot end;
     unsigned left;
 };
 
@@ -73,7 +73,7 @@ static int chain_link(void *arg)
 {
     struct chain *chain = arg;
     if (--chain->left == 0)
-        sched_signal_send(&chain->end);
+        sched_send(&chain->end);
     else
         sched_check("spawn", lido_spawn(NULL, chain_link, chain));
     return 0;
@@ -81,10 +81,9 @@ static int chain_link(void *arg)
 
 static void spawn_chain(void)
 {
-    struct chain chain = {.left = DEPTH};
-    sched_signal_init(&chain.end);
+    struct chain chain = {LIDO_ONESHOT_INIT, DEPTH};
     sched_check("spawn", lido_spawn(NULL, chain_link, &chain));
-    sched_signal_await(&chain.end);
+    sched_receive(&chain.end);
 }
 
 static double chained_spawn(lido_runtime *runtime)

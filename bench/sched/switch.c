@@ -32,27 +32,25 @@ static double yield_many(lido_runtime *runtime)
 /* ---- Ping-pong --------------------------------------------------------------------------------- */
 
 struct table {
-    struct sched_signal ping;
-    struct sched_signal pong;
+    lido_oneshot ping;
+    lido_oneshot pong;
 };
 
 static int answer(void *arg)
 {
     struct table *table = arg;
-    sched_signal_await(&table->ping);
-    sched_signal_send(&table->pong);
+    sched_receive(&table->ping);
+    sched_send(&table->pong);
     return 0;
 }
 
 /* Spawns a peer, sends it something and awaits its answer. */
 static int play(void *arg)
 {
-    struct table table;
-    sched_signal_init(&table.ping);
-    sched_signal_init(&table.pong);
+    struct table table = {LIDO_ONESHOT_INIT, LIDO_ONESHOT_INIT};
     sched_check("spawn", lido_spawn(NULL, answer, &table));
-    sched_signal_send(&table.ping);
-    sched_signal_await(&table.pong);
+    sched_send(&table.ping);
+    sched_receive(&table.pong);
     sched_countdown_one(arg);
     return 0;
 }
