@@ -596,8 +596,44 @@ LIDO_API int lido_blocking(lido_fn fn, void *arg);
 typedef enum lido_blocking_pool {
     LIDO_POOL_USER = 0, /* lido_config.max_blocking, shared with lido_blocking */
     LIDO_POOL_FS = 1,   /* max_fs */
-    LIDO_POOL_DNS = 2   /* max_dns, shared with lido_resolve and whatever resolves names */
+    LIDO_POOL_DNS = 2   /* max_dns */
 } lido_blocking_pool;
+
+typedef struct lido_blocking_options {
+    size_t size;             /* sizeof(lido_blocking_options) */
+    const char *name;        /* of the task; not copied: lives as long as it */
+    lido_blocking_pool pool; /* default: USER */
+} lido_blocking_options;
+
+#define LIDO_BLOCKING_OPTIONS_INIT                                                                 \
+    {                                                                                              \
+        .size = sizeof(lido_blocking_options)                                                      \
+    }
+
+/*
+ * Starts a task that runs fn(arg) on a thread that is no worker's, for work that nobody waits for in
+ * place; within fn the caller is a plain thread, as in a section. The task is joined, cancelled and
+ * inherits a deadline like any other (see lido_spawn). Cancellation and deadline end it, with
+ * -ECANCELED or -ETIMEDOUT, as long as it waits for its turn; once fn runs, its result is the task's.
+ * If no thread can be started for it, and there is none that it could wait for, the result is -EAGAIN or
+ * -ENOMEM.
+ *
+ * -ENOMEM. -ESHUTDOWN: the runtime is shutting down. -EINVAL: a bad option. -ENXIO outside a runtime.
+ */
+#define lido_spawn_blocking(task, fn, arg)                                                         \
+    lido_spawn_blocking_at(NULL, (task), (fn), (arg), NULL, LIDO_HERE)
+#define lido_spawn_blocking_with(task, fn, arg, options)                                           \
+    lido_spawn_blocking_at(NULL, (task), (fn), (arg), (options), LIDO_HERE)
+
+/* The same from any thread, into `runtime`. */
+#define lido_runtime_spawn_blocking(runtime, task, fn, arg)                                        \
+    lido_spawn_blocking_at((runtime), (task), (fn), (arg), NULL, LIDO_HERE)
+#define lido_runtime_spawn_blocking_with(runtime, task, fn, arg, options)                          \
+    lido_spawn_blocking_at((runtime), (task), (fn), (arg), (options), LIDO_HERE)
+
+/* What the macros above call: runtime NULL is the current one, options NULL are the defaults. */
+LIDO_API int lido_spawn_blocking_at(lido_runtime *runtime, lido_task **task, lido_fn fn, void *arg,
+                                    const lido_blocking_options *options, const char *where);
 
 /* ---- Addresses ------------------------------------------------------------------------------- */
 

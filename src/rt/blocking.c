@@ -1,7 +1,18 @@
-/* Blocking sections: see sched/section.h for how, and lifeguard.h for when, a worker changes hands. */
+/*
+ * Blocking code: sections, and tasks that consist of it.
+ *
+ * A section keeps its thread and may lose its worker: see sched/section.h for how, and lifeguard.h for when.
+ * A task of lido_spawn_blocking is a future that waits for capacity and then for a job, which runs on a thread
+ * of the crew. So it is joined, cancelled and counted like every other.
+ */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/fault.h"
 #include "rt/runtime.h"
+
+/* ---- Sections ---------------------------------------------------------------------------------- */
 
 int lido_blocking(lido_fn fn, void *arg)
 {
@@ -21,5 +32,101 @@ int lido_blocking(lido_fn fn, void *arg)
     struct lido__section section = {.fn = fn, .arg = arg, .entered = lido__lifeguard_call};
     r = lido__fiber_section(lido__worker_current(), &section);
     lido__semaphore_release(&runtime->capacity[LIDO_POOL_USER], 1);
+    return r;
+}
+
+/* ---- Tasks ------------------------------------------------------------------------------------- */
+
+/* The future; freed by its last poll. */
+struct outsourced {
+    lido_future future;
+    struct lido__job job;
+    struct lido_runtime *runtime;
+    lido_fn fn;
+    void *arg;
+    lido_wait wait;   /* for capacity */
+    bool begun;       /* the job is on its way to a thread */
+    lido_waker waker; /* owned, for the thread; from then on */
+    int result;       /* the thread's, as `done` */
+    lido__shared uint32_t done;
+};
+
+static void run_job(struct lido__job *job)
+{
+    struct outsourced *self = lido__container_of(job, struct outsourced, job);
+    int result = self->fn(self->arg);
+    lido_waker waker = self->waker;
+    self->result = result == LIDO_PENDING ? -EINVAL : result; /* reserved, as for fibers */
+    /* Release: the task sees the result. From here on it may be gone. */
+    lido__store(&self->done, 1, LIDO__RELEASE);
+    lido__wake_consume(waker);
+}
+
+static int begin(struct outsourced *self, const lido_waker *waker)
+{
+    struct lido_runtime *runtime = self->runtime;
+    struct lido__semaphore *capacity = &runtime->capacity[self->job.pool];
+    int r = lido__semaphore_acquire_poll(capacity, 1, &self->wait, waker);
+    if (r)
+        return r;
+    self->begun = true;
+    self->waker = lido_waker_clone(waker);
+    r = lido__crew_run(&runtime->crew, &self->job);
+    if (r == 0)
+        return LIDO_PENDING;
+    lido_waker_drop(&self->waker);
+    lido__semaphore_release(capacity, 1);
+    return r;
+}
+
+static int poll(lido_future *future, const lido_waker *waker)
+{
+    struct outsourced *self = lido__container_of(future, struct outsourced, future);
+    int r = LIDO_PENDING;
+    if (!self->begun)
+        r = begin(self, waker);
+    else if (lido__load(&self->done, LIDO__ACQUIRE))
+        r = self->result;
+    if (r != LIDO_PENDING)
+        free(self);
+    return r;
+}
+
+/* As far as this library knows them; false: they have no size, or there is no such pool. */
+static bool read_options(lido_blocking_options *known, const lido_blocking_options *options)
+{
+    *known = (lido_blocking_options)LIDO_BLOCKING_OPTIONS_INIT;
+    if (!options)
+        return true;
+    if (options->size < sizeof(options->size))
+        return false;
+    memcpy(known, options, options->size < sizeof(*known) ? options->size : sizeof(*known));
+    return (unsigned)known->pool < LIDO__POOLS;
+}
+
+int lido_spawn_blocking_at(lido_runtime *runtime, lido_task **task, lido_fn fn, void *arg,
+                           const lido_blocking_options *options, const char *where)
+{
+    lido_blocking_options known;
+    lido_spawn_options spawn = LIDO_SPAWN_OPTIONS_INIT;
+    if (!read_options(&known, options))
+        return -EINVAL;
+    if (!runtime)
+        runtime = lido_runtime_current();
+    if (!runtime)
+        return -ENXIO;
+    struct outsourced *self = lido__fault("malloc") < 0 ? NULL : calloc(1, sizeof(*self));
+    if (!self)
+        return -ENOMEM;
+    self->future.poll = poll;
+    self->job.run = run_job;
+    self->job.pool = known.pool;
+    self->runtime = runtime;
+    self->fn = fn;
+    self->arg = arg;
+    spawn.name = known.name;
+    int r = lido_spawn_future_at(runtime, task, &self->future, &spawn, where);
+    if (r < 0)
+        free(self);
     return r;
 }

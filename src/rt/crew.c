@@ -12,6 +12,11 @@
 /* member->cpu of a thread that has the cpus of whoever started it. */
 #define CPU_UNKNOWN (-2)
 
+static struct lido_runtime *runtime_of(struct lido__crew *crew)
+{
+    return lido__container_of(crew, struct lido_runtime, crew);
+}
+
 static struct lido__seat *seat_of(const struct lido__worker *worker)
 {
     struct lido_runtime *runtime = worker->pool->runtime;
@@ -83,6 +88,14 @@ static void carry(struct lido__member *member, struct lido__worker *worker)
         dismiss_idle(member->crew); /* workers stop when the pool has ended, and all of them */
 }
 
+static void run_job(struct lido__member *member, struct lido__job *job)
+{
+    struct lido__semaphore *capacity = &runtime_of(member->crew)->capacity[job->pool];
+    move_to(member, LIDO__CPU_ANY);
+    job->run(job);
+    lido__semaphore_release(capacity, 1);
+}
+
 static void run_errand(struct lido__member *member)
 {
     struct lido__worker *worker = member->worker;
@@ -91,10 +104,8 @@ static void run_errand(struct lido__member *member)
     member->job = NULL;
     if (worker)
         carry(member, worker);
-    if (job) {
-        move_to(member, LIDO__CPU_ANY);
-        job->run(job);
-    }
+    if (job)
+        run_job(member, job);
 }
 
 /* Not called for too long: leaves the list. False: somebody has just taken it, and is about to call. */

@@ -31,6 +31,8 @@ struct lido__fault_stack;
 struct lido__job {
     struct lido__link link;
     void (*run)(struct lido__job *job);
+    lido_blocking_pool
+        pool; /* of whose capacity it has a share, which is given back when it has run */
 };
 
 struct lido__crew {
@@ -88,7 +90,7 @@ void lido__crew_send(struct lido__member *member, struct lido__worker *worker);
 int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker);
 
 /*
- * A thread for a job: at once, or, when none can be started, as soon as one is idle. -EAGAIN, -ENOMEM:
+ * A thread for a job, for which there is capacity: at once, or, when none can be started, as soon as one is idle. -EAGAIN, -ENOMEM:
  * and there is none that could become idle.
  */
 int lido__crew_run(struct lido__crew *crew, struct lido__job *job);

@@ -1,0 +1,182 @@
+/*
+ * Blocking code when threads and memory cannot be had: what was accepted ends, with its result or with the
+ * reason, nothing is left behind, and no capacity is lost.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "os/os.h"
+#include "support/gate.h"
+#include "support/runtime.h"
+
+static int seven(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+static int pass(void *arg)
+{
+    gate_pass(arg);
+    return 7;
+}
+
+static int open_gate(void *arg)
+{
+    gate_open(arg);
+    return 0;
+}
+
+static lido_config small(void)
+{
+    lido_config config = LIDO_CONFIG_INIT;
+    config.workers = 1;
+    config.max_blocking = config.max_fs = config.max_dns = 1;
+    return config;
+}
+
+/* ---- No threads at all -------------------------------------------------------------------------- */
+
+static int no_threads(void *arg)
+{
+    lido_task *task;
+    (void)arg;
+    lido__fault_plan_from("pthread_create", 1, -EAGAIN);
+    check_int(lido_blocking(seven, NULL), 7);
+    check_int(lido_blocking(seven, NULL), 7);
+    for (int i = 0; i < 3; i++) {
+        check_int(lido_spawn_blocking(&task, seven, NULL), 0);
+        check_int(finish(task), -EAGAIN);
+    }
+    check(lido__fault_hit() != NULL);
+    lido__fault_clear();
+    check_int(lido_spawn_blocking(&task, seven, NULL), 0);
+    check_int(finish(task), 7);
+    return 0;
+}
+
+static void without_threads_sections_run_and_tasks_say_so(void **state)
+{
+    lido_config config = small();
+    (void)state;
+    check_int(lido_run(&config, no_threads, NULL), 0);
+}
+
+static int one_thread(void *arg)
+{
+    struct gate gate = {0};
+    lido_blocking_options options = LIDO_BLOCKING_OPTIONS_INIT;
+    lido_task *runs, *waits;
+    (void)arg;
+    check_int(lido_spawn_blocking(&runs, pass, &gate), 0);
+    check_int(lido_yield(), 0);
+    lido__fault_plan_from("pthread_create", 1, -EAGAIN);
+    options.pool = LIDO_POOL_FS;
+    check_int(lido_spawn_blocking_with(&waits, seven, NULL, &options), 0);
+    for (int i = 0; i < 10; i++)
+        check_int(lido_yield(), 0);
+    check(lido__fault_hit() != NULL);
+    check(!lido_task_is_done(waits));
+    gate_open(&gate);
+    check_int(finish(runs), 7);
+    check_int(finish(waits), 7);
+    lido__fault_clear();
+    return 0;
+}
+
+static void a_task_for_which_no_thread_can_be_started_waits_for_one(void **state)
+{
+    lido_config config = small();
+    (void)state;
+    check_int(lido_run(&config, one_thread, NULL), 0);
+}
+
+static int retake_fails_at_first(void *arg)
+{
+    struct gate gate = {0};
+    (void)arg;
+    check_int(lido_blocking(seven, NULL), 7); /* the lifeguard is there */
+    lido__fault_plan("pthread_create", 1, -EAGAIN);
+    lido_task *neighbour = start(open_gate, &gate);
+    check_int(lido_blocking(pass, &gate), 7);
+    check(lido__fault_hit() != NULL);
+    lido__fault_clear();
+    return finish(neighbour);
+}
+
+static void the_lifeguard_tries_again_until_it_has_a_thread(void **state)
+{
+    lido_config config = small();
+    (void)state;
+    check_int(lido_run(&config, retake_fails_at_first, NULL), 0);
+}
+
+/* ---- Everything, once --------------------------------------------------------------------------- */
+
+static int error;
+
+static bool is_told(int r)
+{
+    return r == error || r == -ENOMEM || r == -EAGAIN;
+}
+
+/* Long enough to lose the worker; if nobody could watch it, it has it still. */
+static int block_for_a_while(void *arg)
+{
+    (void)arg;
+    usleep(300);
+    return 7;
+}
+
+static int all_of_it(void *arg)
+{
+    lido_task *task;
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        check_int(lido_blocking(block_for_a_while, NULL), 7);
+        int r = lido_spawn_blocking(&task, seven, NULL);
+        check(r == 0 || is_told(r));
+        int result = r == 0 ? finish(task) : 7;
+        check(result == 7 || is_told(result));
+    }
+    return 0;
+}
+
+static uint64_t sweep(int with)
+{
+    lido_config config = small();
+    unsigned threads = threads_count();
+    error = with;
+    for (uint64_t n = 1;; n++) {
+        lido__fault_plan(NULL, n, with);
+        int r = lido_run(&config, all_of_it, NULL);
+        check(r == 0 || is_told(r));
+        bool hit = lido__fault_hit();
+        lido__fault_clear();
+        while (threads_count() >
+               threads) /* one that has been joined may be listed a moment longer */
+            lido__thread_yield();
+        if (!hit)
+            return n - 1;
+    }
+}
+
+static void each_failure_is_survived(void **state)
+{
+    (void)state;
+    check_int(lido_run(NULL, seven, NULL), 7); /* what is made once and kept */
+    check(sweep(-ENOMEM) > 15);
+    check(sweep(-EAGAIN) > 15);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_threads_sections_run_and_tasks_say_so),
+        cmocka_unit_test(a_task_for_which_no_thread_can_be_started_waits_for_one),
+        cmocka_unit_test(the_lifeguard_tries_again_until_it_has_a_thread),
+        cmocka_unit_test(each_failure_is_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
