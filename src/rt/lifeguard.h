@@ -14,7 +14,11 @@
  *
  * All four are sequentially consistent, so at least one of the two sees the other (Dekker).
  *
- * The thread is started by the first section. If it cannot be, the next section tries again, and a
+ * Its second duty: a worker that has been in one task for a millisecond, while another has nothing to do, is
+ * rescued (sched/rescue.h). For that it looks every millisecond while a worker is awake. If none has been for a
+ * while, it says so in pool->unwatched and sleeps fully; the next worker that wakes calls it.
+ *
+ * The thread is started by the first section, or the first worker to be watched. If it cannot be, the next section tries again, and a
  * worker whose section blocks blocks with it.
  */
 #ifndef LIDO_RT_LIFEGUARD_H
@@ -25,6 +29,7 @@
 #include "base/atomic.h"
 #include "os/os.h"
 
+struct lido__pool;
 struct lido__worker;
 
 /* lido__lifeguard.watch */
@@ -32,15 +37,21 @@ enum lido__watch { LIDO__WATCH_ABSENT, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE, LI
 
 struct lido__lifeguard {
     lido__shared uint32_t watch; /* a futex */
+    unsigned quiet;              /* looks in a row at which no worker was awake; its own */
     bool started;                /* written by whoever changes `watch` from ABSENT to AWAKE */
     struct lido__thread thread;
 };
 
 /* What the lifeguard knows of a worker; for its own thread. */
 struct lido__watched {
-    uint32_t ticket; /* of the section it was last seen in, or 0 */
-    uint64_t due;    /* ns: when it is to be taken from its thread, if that is still in it */
+    uint32_t ticket;   /* of the section it was last seen in, or 0 */
+    uint64_t due;      /* ns: when it is to be taken from its thread, if that is still in it */
+    uint64_t progress; /* when last looked at (sched/rescue.h), or 0 */
+    uint64_t since;    /* ns: when that was first seen */
 };
+
+/* pool->watch: a worker is awake, and nobody watches. On its thread. */
+void lido__lifeguard_watch(struct lido__pool *pool);
 
 /* lido__section.entered: somebody is to look after this worker. On its thread, within the section. */
 void lido__lifeguard_call(struct lido__worker *worker);

@@ -33,6 +33,7 @@ struct lido__pool {
     lido__shared uint32_t stopped; /* a futex: 1 when the workers have been told to stop */
 
     /* Of share.h: */
+    lido__shared uint32_t unwatched; /* the lifeguard sleeps until a worker wakes */
     lido__shared uint32_t
         sharing;               /* some tasks may be given away, and there is who could take them */
     struct lido__inbox inject; /* of struct lido_task.run: for whoever takes it */
@@ -51,8 +52,8 @@ struct lido__pool {
     int (*start)(struct lido__worker *worker, lido_task *task);
     /* Sees to it that a thread carries a worker; -EAGAIN, -ENOMEM. Any thread; again if it likes. */
     int (*seat)(struct lido__worker *worker);
-    /* Tasks may be given away from now on. Once. */
-    void (*shares)(struct lido__pool *pool);
+    /* Nobody watches (`unwatched`), and a worker has just woken. On its thread. */
+    void (*watch)(struct lido__pool *pool);
     const lido_park *park; /* or NULL: workers sleep in the reactor */
     void *runtime;
 };

@@ -7,7 +7,7 @@ void lido__share_init(struct lido__pool *pool)
 {
     lido__inbox_init(&pool->inject);
     lido__idle_init(&pool->idle, pool->count);
-    pool->sharing = pool->hurries && pool->count > 1;
+    pool->unwatched = pool->sharing = pool->hurries && pool->count > 1;
     for (unsigned i = pool->sharing ? pool->count : 0; i-- > 0;) {
         struct lido__worker *worker = &pool->workers[i];
         lido__idle_enter(&pool->idle, &worker->idler, false);
@@ -272,8 +272,7 @@ void lido__share_begin(struct lido__pool *pool)
 {
     if (pool->count == 1 || lido__exchange(&pool->sharing, 1, LIDO__ACQ_REL))
         return;
-    if (pool->shares)
-        pool->shares(pool);
+    lido__store(&pool->unwatched, 1, LIDO__RELAXED);
     for (unsigned i = 0; i < pool->count; i++)
         lido__worker_order(&pool->workers[i], LIDO__ORDER_LOOK);
 }

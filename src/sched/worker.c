@@ -302,16 +302,32 @@ static uint64_t patience(struct lido__worker *worker)
     return expiry > now ? lido__min_u64(expiry - now, most) : 0;
 }
 
+/*
+ * Wakes the lifeguard if it sleeps. Before that it says so (`unwatched`), makes all threads pass a barrier, and
+ * looks whether somebody is awake. So either it sees `awake`, or this sees `unwatched`.
+ */
+static void wake_up(struct lido__worker *worker)
+{
+    struct lido__pool *pool = worker->pool;
+    lido__store(&worker->awake, 1, LIDO__RELAXED);
+    lido__fence_light();
+    if (__builtin_expect(lido__load(&pool->unwatched, LIDO__RELAXED), 0))
+        pool->watch(pool);
+}
+
 /* Sleeps, in the reactor or as the embedder wants; and sees what there is. */
 static void wait(struct lido__worker *worker, uint64_t timeout, struct lido__fifo *handed)
 {
     struct lido__reactor *reactor = worker->reactor;
     const lido_park *park = worker->pool->park;
+    if (timeout)
+        lido__store(&worker->awake, 0, LIDO__RELAXED);
     if (timeout && park) {
         park->park(park->park_arg, worker->index, reactor->ops->descriptor(reactor), timeout);
         timeout = 0;
     }
     reactor->ops->wait(reactor, timeout, handed);
+    wake_up(worker);
 }
 
 static void look(struct lido__worker *worker)
@@ -360,6 +376,7 @@ static void sit_down(struct lido__worker *worker)
     lido__worker_set_current(worker, NULL);
     worker->errno_address = &errno;
     begin_slice(worker);
+    wake_up(worker);
     if (worker->idles)
         lido__share_awake(worker);
 }

@@ -80,6 +80,7 @@ struct lido__worker {
     void (*report)(struct lido__worker *worker); /* what ORDER_REPORT calls */
 
     /* Of share.h: */
+    lido__shared uint32_t awake;  /* not asleep in the reactor; for the lifeguard */
     lido__shared uint32_t seated; /* a thread carries it, or is on its way to */
     lido__shared uint32_t
         turns; /* of the loop; with slice_left it tells others whether it gets on */
