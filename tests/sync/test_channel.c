@@ -148,21 +148,14 @@ static int receivers_in_line(void *arg)
 {
     struct actor actors[4];
     lido_task *tasks[COUNT(actors)];
-    int value;
     (void)arg;
     lido_channel *channel = channel_of(2);
     for (size_t i = 0; i < COUNT(actors); i++) {
         actors[i] = (struct actor){channel, -1};
         tasks[i] = start_waiting(receive_one, &actors[i]);
     }
-    for (int i = 0; i < 2; i++)
-        put(channel, i);
-    /* These belong to those who wait. And they take room until they are received. */
-    check_int(lido_channel_try_recv(channel, &value), -EAGAIN);
-    check_int(lido_channel_try_send(channel, &value), -EAGAIN);
-    for (int i = 2; i < 4; i++)
-        put(channel, i);
     for (size_t i = 0; i < COUNT(actors); i++) {
+        put(channel, (int)i);
         check_int(finish(tasks[i]), 0);
         check_int(actors[i].value, i);
     }
@@ -202,6 +195,32 @@ static void senders_are_served_in_the_order_of_coming(void **state)
 {
     (void)state;
     run(senders_in_line);
+}
+
+static int try_to_overtake(void *arg)
+{
+    (void)arg;
+    lido_channel *channel = channel_of(2);
+    struct actor actors[2] = {{channel, -1}, {channel, -1}};
+    lido_task *first = start_waiting(receive_one, &actors[0]);
+    lido_task *second = start_waiting(receive_one, &actors[1]);
+    int value = 0;
+    put(channel, 1);
+    put(channel, 2);
+    /* These belong to those who wait. And they take room until they are received. */
+    check_int(lido_channel_try_recv(channel, &value), -EAGAIN);
+    check_int(lido_channel_try_send(channel, &value), -EAGAIN);
+    check_int(finish(first), 0);
+    check_int(finish(second), 0);
+    check_int(actors[0].value + actors[1].value, 3);
+    lido_channel_drop(channel);
+    return 0;
+}
+
+static void one_that_waits_is_not_overtaken(void **state)
+{
+    (void)state;
+    run(try_to_overtake);
 }
 
 /* ---- Closing ------------------------------------------------------------------------------------------- */
@@ -625,6 +644,7 @@ int main(void)
         cmocka_unit_test(the_last_handle_frees_what_was_not_received),
         cmocka_unit_test(receivers_are_served_in_the_order_of_coming),
         cmocka_unit_test(senders_are_served_in_the_order_of_coming),
+        cmocka_unit_test(one_that_waits_is_not_overtaken),
         cmocka_unit_test(a_closed_channel_is_drained_and_then_says_so),
         cmocka_unit_test(closing_wakes_those_who_wait),
         cmocka_unit_test(a_sender_that_comes_too_late_has_sent_nothing),
