@@ -22,7 +22,8 @@ static const struct sched_job *const all[] = {
     &sched_chained_spawn,     &sched_spawn_join,      &sched_yield_many,
     &sched_ping_pong,         &sched_notify_many,     &sched_channel,
     &sched_channel_contended, &sched_oneshot,         &sched_cpu_bound,
-    &sched_section,           &sched_section_yield,   &sched_section_delay,
+    &sched_cpu_bound_spawn,   &sched_section,         &sched_section_yield,
+    &sched_section_spawn,     &sched_section_delay,
 };
 #define COUNT (sizeof(all) / sizeof(all[0]))
 

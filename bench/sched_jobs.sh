@@ -111,11 +111,11 @@ job_sched() {
 }
 
 job_blocking() {
-    names="section section_yield section_delay"
+    names="section section_yield section_spawn section_delay"
     heading "Blocking sections, 1 worker: time per section; what one of 1 ms costs its neighbours"
     measure_sched 1 $names
     figures_of 1 $names
-    names=cpu_bound
+    names="cpu_bound cpu_bound_spawn"
     heading "A thousand tasks with a section each, 2 workers, at most 20 blocking: time per task"
     measure_sched 2 $names
     figures_of 2 $names

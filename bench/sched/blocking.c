@@ -38,18 +38,50 @@ static int compute_in_place(void *tasks)
     return 0;
 }
 
-static void spawn_all(void)
+/* Hands its computation to the blocking threads and awaits it. */
+static void compute_elsewhere(void)
+{
+    lido_task *task;
+    int result;
+    sched_check("spawn_blocking", lido_spawn_blocking(&task, compute, NULL));
+    sched_check("join", lido_join(task, &result));
+    check_section(result);
+}
+
+static int compute_elsewhere_and_count(void *tasks)
+{
+    compute_elsewhere();
+    sched_countdown_one(tasks);
+    return 0;
+}
+
+static void spawn_all(lido_fn fn)
 {
     struct sched_countdown tasks;
     sched_countdown_init(&tasks, TASKS);
     for (unsigned i = 0; i < TASKS; i++)
-        sched_check("spawn", lido_spawn(NULL, compute_in_place, &tasks));
+        sched_check("spawn", lido_spawn(NULL, fn, &tasks));
     sched_countdown_await(&tasks);
+}
+
+static void spawn_in_place(void)
+{
+    spawn_all(compute_in_place);
+}
+
+static void spawn_elsewhere(void)
+{
+    spawn_all(compute_elsewhere_and_count);
 }
 
 static double cpu_bound(lido_runtime *runtime)
 {
-    return sched_on_task(runtime, TASK_ITERATIONS, TASKS, spawn_all);
+    return sched_on_task(runtime, TASK_ITERATIONS, TASKS, spawn_in_place);
+}
+
+static double cpu_bound_spawn(lido_runtime *runtime)
+{
+    return sched_on_task(runtime, TASK_ITERATIONS, TASKS, spawn_elsewhere);
 }
 
 /* ---- One task, one section after the other ----------------------------------------------------- */
@@ -77,6 +109,17 @@ static void sections_and_yields(void)
 static double section_yield(lido_runtime *runtime)
 {
     return sched_on_task(runtime, 1, SECTIONS, sections_and_yields);
+}
+
+static void sections_elsewhere(void)
+{
+    for (unsigned i = 0; i < SECTIONS; i++)
+        compute_elsewhere();
+}
+
+static double section_spawn(lido_runtime *runtime)
+{
+    return sched_on_task(runtime, 1, SECTIONS, sections_elsewhere);
 }
 
 /* ---- What a section that blocks costs its neighbours ------------------------------------------- */
@@ -158,6 +201,8 @@ static double section_delay(lido_runtime *runtime)
 }
 
 const struct sched_job sched_cpu_bound = {"cpu_bound", cpu_bound};
+const struct sched_job sched_cpu_bound_spawn = {"cpu_bound_spawn", cpu_bound_spawn};
 const struct sched_job sched_section = {"section", section};
 const struct sched_job sched_section_yield = {"section_yield", section_yield};
+const struct sched_job sched_section_spawn = {"section_spawn", section_spawn};
 const struct sched_job sched_section_delay = {"section_delay", section_delay};

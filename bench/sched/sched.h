@@ -31,8 +31,10 @@ extern const struct sched_job sched_channel;
 extern const struct sched_job sched_channel_contended;
 extern const struct sched_job sched_oneshot;
 extern const struct sched_job sched_cpu_bound;
+extern const struct sched_job sched_cpu_bound_spawn;
 extern const struct sched_job sched_section;
 extern const struct sched_job sched_section_yield;
+extern const struct sched_job sched_section_spawn;
 extern const struct sched_job sched_section_delay;
 
 /* Ends the program unless `r`, what `what` returned, is 0. */
