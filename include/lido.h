@@ -897,8 +897,8 @@ typedef struct lido_waker {
 
 /*
  * A state machine. `poll` goes on from where it was, starts or asks operations, hands them `waker`, and
- * returns LIDO_PENDING, or its result. It must not wait. It is called on one worker only, again after
- * each wake-up (also without one). The runtime does not touch the future after poll has returned
+ * returns LIDO_PENDING, or its result. It must not wait. It is called by one thread at a time (not always the same,
+ * unless the task is pinned), again after each wake-up (also without one). The runtime does not touch the future after poll has returned
  * a result, so poll's last act may be to free it.
  */
 struct lido_future {
