@@ -76,6 +76,16 @@ struct lido__idler *lido__idle_call(struct lido__idle *idle)
     return idler;
 }
 
+/* If it has come by itself in the meantime, it is the searcher that it was called to be. */
+bool lido__idle_excuse(struct lido__idle *idle, struct lido__idler *idler)
+{
+    lock(idle);
+    bool last = idler->called && lido__idle_found(idle);
+    idler->called = false;
+    unlock(idle);
+    return last;
+}
+
 /* ---- Workers ---------------------------------------------------------------------------------- */
 
 /* The fence: who publishes after it reads that somebody searches, what is published before it is seen. */

@@ -81,6 +81,12 @@ static inline bool lido__idle_hungry(const struct lido__idle *idle)
  */
 struct lido__idler *lido__idle_call(struct lido__idle *idle);
 
+/*
+ * Who was called cannot come: no thread can be had for it. It is not listed any more, and is not called
+ * again before it has come by itself. True: nobody searches now, and another must be called. Any thread.
+ */
+bool lido__idle_excuse(struct lido__idle *idle, struct lido__idler *idler);
+
 /* ---- For workers ------------------------------------------------------------------------------ */
 
 /*

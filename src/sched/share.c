@@ -256,7 +256,7 @@ void lido__share_call(struct lido__pool *pool)
             return;
         }
         /* No thread can be had for it: the pool goes on with fewer, and another is called. */
-        if (!lido__idle_found(&pool->idle))
+        if (!lido__idle_excuse(&pool->idle, idler))
             return;
     }
 }

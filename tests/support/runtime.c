@@ -2,13 +2,27 @@
 
 #include "os/os.h"
 
-lido_runtime *runtime_of(unsigned workers)
+const char *const schedulers[2] = {"io-pool", "work-stealing"};
+
+lido_runtime *runtime_by(const char *scheduler, unsigned workers)
 {
     lido_config config = LIDO_CONFIG_INIT;
     lido_runtime *runtime;
     config.workers = workers;
+    config.scheduler = scheduler;
     check_int(lido_runtime_new(&runtime, &config), 0);
     return runtime;
+}
+
+lido_runtime *runtime_of(unsigned workers)
+{
+    return runtime_by(NULL, workers);
+}
+
+bool runtimes_steal(void)
+{
+    const char *scheduler = getenv("LIDO_SCHEDULER");
+    return scheduler && strcmp(scheduler, "work-stealing") == 0;
 }
 
 void runtime_end(lido_runtime *runtime)
@@ -16,14 +30,26 @@ void runtime_end(lido_runtime *runtime)
     check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, -1, NULL, NULL), 0);
 }
 
-lido_task *runtime_start_on(lido_runtime *runtime, unsigned worker, lido_fn fn, void *arg)
+static lido_task *place(lido_runtime *runtime, unsigned worker, lido_mobility mobility, lido_fn fn,
+                        void *arg)
 {
     lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
     lido_task *task;
     options.placement = LIDO_PLACE_WORKER;
     options.worker = worker;
+    options.mobility = mobility;
     check_int(lido_runtime_spawn_with(runtime, &task, fn, arg, &options), 0);
     return task;
+}
+
+lido_task *runtime_start_on(lido_runtime *runtime, unsigned worker, lido_fn fn, void *arg)
+{
+    return place(runtime, worker, LIDO_MOBILITY_DEFAULT, fn, arg);
+}
+
+lido_task *runtime_start_pinned(lido_runtime *runtime, unsigned worker, lido_fn fn, void *arg)
+{
+    return place(runtime, worker, LIDO_PINNED, fn, arg);
 }
 
 lido_task *runtime_start(lido_runtime *runtime, lido_fn fn, void *arg)

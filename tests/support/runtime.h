@@ -22,12 +22,21 @@
 /* With all defaults but the number of workers. */
 lido_runtime *runtime_of(unsigned workers);
 
+/* The same by one of `schedulers`, of which the operator (LIDO_SCHEDULER) must not have his say. */
+lido_runtime *runtime_by(const char *scheduler, unsigned workers);
+extern const char *const schedulers[2];
+
+/* Whether the operator has said that runtimes steal (LIDO_SCHEDULER), and what follows from it is to be seen. */
+bool runtimes_steal(void);
+
 /* Waits until it is idle, and ends it. */
 void runtime_end(lido_runtime *runtime);
 
 /* A fiber on that worker of `runtime`, from outside or from another runtime. */
 lido_task *runtime_start_on(lido_runtime *runtime, unsigned worker, lido_fn fn, void *arg);
 lido_task *runtime_start(lido_runtime *runtime, lido_fn fn, void *arg);
+/* The same, and it stays there, whatever the scheduler. */
+lido_task *runtime_start_pinned(lido_runtime *runtime, unsigned worker, lido_fn fn, void *arg);
 
 /* A flag that one thread raises, and for which another one, or a task that computes, spins. */
 struct flag {
