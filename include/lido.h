@@ -811,6 +811,7 @@ typedef struct lido_serve_options {
     size_t size;              /* sizeof(lido_serve_options) */
     const char *name;         /* of the connections' tasks; lives as long as they */
     lido_placement placement; /* default: the runtime's policy */
+    lido_mobility mobility;   /* of the connections' tasks; default: as the scheduler has it */
 } lido_serve_options;
 
 #define LIDO_SERVE_OPTIONS_INIT                                                                    \
@@ -825,7 +826,7 @@ typedef struct lido_serve_options {
  * Out of descriptors or memory: accepting pauses until some are free, nobody is turned away.
  * LIDO_PLACE_REUSEPORT opens a listener for each worker, as long as the call lasts, and leaves it to
  * the system to deal. -EINVAL: the listener was not opened with reuse_port; a placement that makes no
- * sense here.
+ * sense here; no such mobility.
  */
 #define lido_serve(listener, fn) lido_serve_at((listener), (fn), NULL, LIDO_HERE)
 #define lido_serve_with(listener, fn, options) lido_serve_at((listener), (fn), (options), LIDO_HERE)

@@ -198,6 +198,7 @@ static int start_acceptor(struct group *group, const struct serving *like, unsig
     options.name = "acceptor";
     options.placement = LIDO_PLACE_WORKER;
     options.worker = worker;
+    options.mobility = LIDO_PINNED; /* one for each worker, whatever the scheduler */
     acceptor->serving = *like;
     acceptor->group = group;
     int r = group->count ? open_sibling(&acceptor->serving.listener, like->listener) : 0;
@@ -272,6 +273,9 @@ static int serve(struct serving *serving, const lido_serve_options *options)
     serving->options = (lido_spawn_options)LIDO_SPAWN_OPTIONS_INIT;
     serving->options.name = HAS(options, name) ? options->name : NULL;
     serving->options.placement = placement;
+    serving->options.mobility = HAS(options, mobility) ? options->mobility : LIDO_MOBILITY_DEFAULT;
+    if ((unsigned)serving->options.mobility > LIDO_STEALABLE)
+        return -EINVAL; /* before a connection is accepted */
     switch (placement) {
     case LIDO_PLACE_DEFAULT:
         /* Not a spawn's default: connections are dealt even when it is not a root that serves. */

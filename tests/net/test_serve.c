@@ -41,12 +41,13 @@ static int serve(void *arg)
     return lido_serve_with(shared.listener, tell_worker, &shared.options);
 }
 
-/* A task that serves, but is not the root, on worker 0; the root is there too. */
+/* A task that serves, but is not the root, on worker 0. Connections stay where they were dealt to. */
 static lido_task *start_serving(lido_placement placement)
 {
     shared.options = (lido_serve_options)LIDO_SERVE_OPTIONS_INIT;
     shared.options.placement = placement;
-    return start(serve, NULL);
+    shared.options.mobility = LIDO_PINNED;
+    return start_pinned(0, serve, NULL);
 }
 
 static void stop_serving(lido_task *server)
@@ -153,7 +154,7 @@ static int deal_by_load(void *arg)
     shared.listener = net_listen();
     lido_task *server = start_serving(LIDO_PLACE_LEAST_LOADED);
     for (unsigned i = 0; i < LOAD; i++)
-        load[i] = start_on(i % 2, be_load, &started);
+        load[i] = start_pinned(i % 2, be_load, &started);
     await_that(all_started, &started);
     be_served_often(clients, 5);
     check_int(shared.on[2], 5); /* the others have 6 tasks each, or more */
@@ -181,6 +182,9 @@ static int deal_nonsense(void *arg)
         options.placement = nonsense[i];
         check_int(lido_serve_with(listener, tell_worker, &options), -EINVAL);
     }
+    options.placement = LIDO_PLACE_DEFAULT;
+    options.mobility = (lido_mobility)4;
+    check_int(lido_serve_with(listener, tell_worker, &options), -EINVAL);
     lido_listener_close(listener);
     return 0;
 }
@@ -424,6 +428,7 @@ static int deal_futures(void *arg)
     (void)arg;
     shared.listener = net_listen();
     shared.options = (lido_serve_options)LIDO_SERVE_OPTIONS_INIT;
+    shared.options.mobility = LIDO_PINNED;
     lido_task *server = start(serve_futures, &refusals);
     be_served_often(clients, 12);
     for (unsigned i = 0; i < WORKERS; i++)

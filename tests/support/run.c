@@ -28,14 +28,25 @@ lido_task *start(lido_fn fn, void *arg)
     return start_on((unsigned)here, fn, arg);
 }
 
-lido_task *start_on(unsigned worker, lido_fn fn, void *arg)
+static lido_task *place(unsigned worker, lido_mobility mobility, lido_fn fn, void *arg)
 {
     lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
     lido_task *task;
     options.placement = LIDO_PLACE_WORKER;
     options.worker = worker;
+    options.mobility = mobility;
     check_int(lido_spawn_with(&task, fn, arg, &options), 0);
     return task;
+}
+
+lido_task *start_on(unsigned worker, lido_fn fn, void *arg)
+{
+    return place(worker, LIDO_MOBILITY_DEFAULT, fn, arg);
+}
+
+lido_task *start_pinned(unsigned worker, lido_fn fn, void *arg)
+{
+    return place(worker, LIDO_PINNED, fn, arg);
 }
 
 int finish(lido_task *task)

@@ -14,6 +14,9 @@ void run(lido_fn fn);
 lido_task *start(lido_fn fn, void *arg);
 lido_task *start_on(unsigned worker, lido_fn fn, void *arg);
 
+/* The same, and it stays there, whatever the scheduler. */
+lido_task *start_pinned(unsigned worker, lido_fn fn, void *arg);
+
 /* Joins a task and returns its result. */
 int finish(lido_task *task);
 
