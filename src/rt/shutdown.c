@@ -68,6 +68,12 @@ static void tell_silent(struct lido_runtime *runtime, struct lido__worker *worke
     runtime->report(runtime->report_arg, &stuck);
 }
 
+/* No task gets to a worker before a thread does, and a worker without a thread has nobody to answer. */
+static bool has_tasks(const struct lido__worker *worker)
+{
+    return lido__load(&worker->seated, LIDO__ACQUIRE);
+}
+
 /* Reports the tasks of all workers, also of those that do not answer. */
 static void report_all(struct lido_runtime *runtime,
                        void (*report)(void *report_arg, const lido_stuck *stuck), void *report_arg)
@@ -80,7 +86,7 @@ static void report_all(struct lido_runtime *runtime,
     for (unsigned i = 0; i < runtime->pool.count; i++)
         lido__worker_order(&runtime->pool.workers[i], LIDO__ORDER_REPORT);
     for (unsigned i = 0; i < runtime->pool.count; i++) {
-        if (answered(&runtime->seats[i], round))
+        if (!has_tasks(&runtime->pool.workers[i]) || answered(&runtime->seats[i], round))
             continue;
         pthread_mutex_lock(&runtime->report_lock);
         tell_silent(runtime, &runtime->pool.workers[i]);
