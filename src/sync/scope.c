@@ -126,7 +126,7 @@ static int spawn(struct scope *scope, int *result, struct lido__spawn *spawn)
 {
     if (lido__load(&scope->word, LIDO__RELAXED) & CANCELLED)
         return -ECANCELED;
-    struct child *child = lido__fault("slab") < 0 ? NULL : lido__slab_alloc(&children);
+    struct child *child = lido__fault("child") < 0 ? NULL : lido__slab_alloc(&children);
     if (!child)
         return -ENOMEM;
     *child = (struct child){

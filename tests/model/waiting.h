@@ -1,0 +1,96 @@
+/*
+ * Fibers that wait, as the sync room sees them: each simulated thread is a fiber with a worker of its own,
+ * that sleeps on a bell until it is woken. A task is memory that its fiber frees at its end, if nobody has a
+ * handle any more: so whoever wakes one that may be gone is caught.
+ */
+#ifndef LIDO_TESTS_MODEL_WAITING_H
+#define LIDO_TESTS_MODEL_WAITING_H
+
+#include "explorer.h"
+#include "props.h"
+#include "sync/waitq.h"
+
+struct model_fiber {
+    lido_task task; /* first: its address is the fiber's */
+    struct model_bell bell;
+    uint32_t handles; /* of the fiber itself, and of others */
+    int result;
+};
+
+__thread struct lido__worker *lido__worker_of_thread;
+
+static struct lido__worker model_workers[MODEL_MAX_THREADS];
+
+/* In setup. `handles`: how many others have one. */
+static struct model_fiber *model_fiber_new(uint32_t handles, const char *name)
+{
+    struct model_fiber *fiber = model_alloc(sizeof(*fiber), name);
+    lido__state_init(&fiber->task.state, 1);
+    fiber->task.flags = LIDO__TASK_FIBER;
+    fiber->task.deadline = UINT64_MAX;
+    fiber->handles = 1 + handles;
+    return fiber;
+}
+
+static void model_fiber_drop(struct model_fiber *fiber)
+{
+    if (lido__fetch_sub(&fiber->handles, 1, LIDO__ACQ_REL) == 1)
+        model_free(fiber);
+}
+
+/* The first thing that a fiber does, with its place among the workers; and the last. */
+static void model_fiber_begin(struct model_fiber *fiber, int place)
+{
+    struct lido__worker *worker = &model_workers[place];
+    worker->current = &fiber->task;
+    worker->budget = 1000;
+    lido__worker_of_thread = worker;
+}
+
+static void model_fiber_end(struct model_fiber *fiber)
+{
+    lido__worker_of_thread = NULL;
+    model_fiber_drop(fiber);
+}
+
+/* By one who has a handle, and gives it up. */
+static void model_fiber_cancel(struct model_fiber *fiber)
+{
+    lido__state_cancel(&fiber->task.state);
+    lido__wake(&fiber->task);
+    model_fiber_drop(fiber);
+}
+
+/* ---- What the sync room calls -------------------------------------------------------------------------- */
+
+void lido__wake(lido_task *task)
+{
+    model_touch(task);
+    model_bell_ring(&((struct model_fiber *)task)->bell);
+}
+
+void lido__fiber_suspend(struct lido__worker *worker, const char *awaits)
+{
+    (void)awaits;
+    model_bell_wait(&((struct model_fiber *)worker->current)->bell);
+}
+
+void lido__thread_yield(void)
+{
+    model_yield();
+}
+
+/* Nobody uses up its budget here. */
+int lido_yield(void)
+{
+    model_assert(false);
+    return 0;
+}
+
+int *lido_errno_address(void)
+{
+    static int value;
+    return &value;
+}
+
+#endif
