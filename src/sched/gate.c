@@ -45,14 +45,16 @@ void lido__gate_enter_slowly(struct lido__gate *gate)
 
 /* ---- The seizer ------------------------------------------------------------------------------- */
 
-static void want(struct lido__gate *gate)
+/* False: another seizer is at it. Acquire, for what the one before has done; seq_cst for gates that are fenced. */
+static bool want(struct lido__gate *gate)
 {
-    if (gate->fenced) {
-        lido__exchange(&gate->wanted, LIDO__GATE_FENCED | LIDO__GATE_WANTED, LIDO__SEQ_CST);
-    } else {
-        lido__store(&gate->wanted, LIDO__GATE_WANTED, LIDO__RELAXED);
+    uint32_t unwanted = gate->fenced ? LIDO__GATE_FENCED : 0;
+    if (!lido__cas(&gate->wanted, &unwanted, unwanted | LIDO__GATE_WANTED, LIDO__SEQ_CST,
+                   LIDO__RELAXED))
+        return false;
+    if (!gate->fenced)
         lido__barrier_all();
-    }
+    return true;
 }
 
 /* seq_cst, which is acquire, for gates that are fenced. */
@@ -63,14 +65,16 @@ static bool is_out(struct lido__gate *gate)
 
 void lido__gate_seize(struct lido__gate *gate)
 {
-    want(gate);
+    while (!want(gate))
+        lido__thread_yield();
     while (!is_out(gate))
         lido__thread_yield();
 }
 
 bool lido__gate_try_seize(struct lido__gate *gate)
 {
-    want(gate);
+    if (!want(gate))
+        return false;
     if (is_out(gate))
         return true;
     lido__gate_release(gate);

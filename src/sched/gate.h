@@ -2,11 +2,11 @@
  * The gate of a worker: a lock that is biased towards one thread.
  *
  * The thread that carries the worker is inside all the time and pays two plain stores and a load for it;
- * another thread (the lifeguard) wants to get in hardly ever, and pays for both: it makes every thread
+ * another thread (the lifeguard, or a report) wants to get in hardly ever, and pays for both: it makes every thread
  * of the process pass a full memory barrier (lido__barrier_all).
  *
  *     owner                                   seizer
- *     enter:  inside = 1                      seize:  wanted = 1
+ *     enter:  inside = 1                      seize:  wanted 0 -> 1, or there is another seizer
  *             barrier to the compiler                 barrier to all threads
  *             wanted? then step back and wait         wait until inside is 0
  *     ...                                     ...
@@ -42,7 +42,7 @@
 
 struct lido__gate {
     lido__shared uint32_t inside; /* the owner is; written by the owner */
-    lido__shared uint32_t wanted; /* a futex: the bits below; written by the seizer */
+    lido__shared uint32_t wanted; /* a futex: the bits below; written by the seizers */
     bool fenced;
 };
 
@@ -81,12 +81,12 @@ static inline bool lido__gate_enter_if_outside(struct lido__gate *gate)
     return true;
 }
 
-/* ---- Any other thread; one at a time ---------------------------------------------------------- */
+/* ---- Any other thread ------------------------------------------------------------------------- */
 
 /* Waits until the owner is out, and keeps it out. */
 void lido__gate_seize(struct lido__gate *gate);
 
-/* The same if the owner is out; false: it is inside, and nothing has changed. */
+/* The same if the owner is out, and no other seizer wants in; otherwise false, and nothing has changed. */
 bool lido__gate_try_seize(struct lido__gate *gate);
 
 void lido__gate_release(struct lido__gate *gate);

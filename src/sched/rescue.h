@@ -19,7 +19,7 @@
  */
 uint64_t lido__worker_progress(const struct lido__worker *worker);
 
-/* Moves what can be moved; how many tasks. 0 too if the worker is back in its loop. Any thread, one at a time. */
+/* Moves what can be moved; how many tasks. 0 too if the worker is back in its loop. Any thread. */
 unsigned lido__worker_rescue(struct lido__worker *worker);
 
 #endif

@@ -38,7 +38,7 @@ static struct {
     int entered;
     /* Plain, and what the guard promises: who is inside. Not looked at by TSan. */
     int present;
-    /* Written by the one seizer. */
+    /* What the seizers got. Not looked at by TSan. */
     int seized;
     int refused;
     int expected; /* entries of the owner */
@@ -149,11 +149,16 @@ static void own_after_another(void *unused)
     work_as_owner();
 }
 
+MODEL_UNSEEN static void note(int *what)
+{
+    (*what)++;
+}
+
 static void seize_once(void)
 {
     world.protocol->seize(&world.gate);
     work_inside();
-    world.seized++;
+    note(&world.seized);
     world.protocol->release(&world.gate);
 }
 
@@ -167,11 +172,11 @@ static void seize(void *unused)
 static void try_to_seize_once(void)
 {
     if (!world.protocol->try_seize(&world.gate)) {
-        world.refused++;
+        note(&world.refused);
         return;
     }
     work_inside();
-    world.seized++;
+    note(&world.seized);
     world.protocol->release(&world.gate);
 }
 
@@ -179,6 +184,18 @@ static void try_to_seize(void *unused)
 {
     (void)unused;
     try_to_seize_once();
+    try_to_seize_once();
+}
+
+static void seize_alone(void *unused)
+{
+    (void)unused;
+    seize_once();
+}
+
+static void try_to_seize_alone(void *unused)
+{
+    (void)unused;
     try_to_seize_once();
 }
 
@@ -212,6 +229,10 @@ static const struct model_scenario tried_nested = SCENARIO("gate: tried on a nes
 static const struct model_scenario handed_over =
     SCENARIO("gate: two owners in turn", 3, {"owner", own_and_hand_over, NULL},
              {"owner 2", own_after_another, NULL}, {"seizer", seize, NULL});
+
+static const struct model_scenario contended =
+    SCENARIO("gate: two seizers", 3, {"owner", own, NULL}, {"seizer", seize_alone, NULL},
+             {"seizer 2", try_to_seize_alone, NULL});
 
 /* --- wrong protocols ----------------------------------------------------------------------------*/
 
@@ -268,6 +289,15 @@ static const struct model_scenario careless = SCENARIO("gate: seized from a care
 static void seize_without_waiting(struct lido__gate *gate)
 {
     want(gate);
+}
+
+/* Does not look whether there is another. */
+static void seize_regardless(struct lido__gate *gate)
+{
+    lido__store(&gate->wanted, LIDO__GATE_WANTED, LIDO__RELAXED);
+    lido__barrier_all();
+    while (!is_out(gate))
+        lido__thread_yield();
 }
 
 /* Looks whether the owner is out before it keeps it out. */
@@ -342,6 +372,7 @@ static void all_hold(bool fenced)
     assert_in_range(model_holds(&tried), 10000, SIZE_MAX);
     assert_in_range(model_holds(&tried_nested), 5000, SIZE_MAX);
     assert_in_range(model_holds(&handed_over), 20000, SIZE_MAX);
+    assert_in_range(model_holds(&contended), 10000, SIZE_MAX);
 }
 
 static void owner_and_seizer_are_never_inside_together(void **state)
@@ -397,6 +428,8 @@ static void wrong_seizers_are_caught(void **state)
                        together));
     assert_true(caught(&tried, "a seizer that does not withdraw",
                        BUT(try_seize, try_without_withdrawing), "world.gate.wanted"));
+    assert_true(caught(&contended, "a seizer that does not see the other",
+                       BUT(seize, seize_regardless), together));
     assert_true(
         caught(&seized, "a release that wakes nobody", BUT(release, release_silently), "deadlock"));
 }
