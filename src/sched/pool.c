@@ -6,11 +6,11 @@
 #include "os/os.h"
 #include "sched/worker.h"
 
-int lido__pool_enter(struct lido__pool *pool)
+int lido__pool_enter(struct lido__pool *pool, uint64_t barrier)
 {
     /* The token first: an idle pool can then not close before this task has arrived. Relaxed is
        enough, all that matters is the order of changes to this one word. */
-    if (lido__fetch_add(&pool->busy, 1, LIDO__RELAXED) & LIDO__POOL_CLOSED) {
+    if (lido__fetch_add(&pool->busy, 1, LIDO__RELAXED) & barrier) {
         lido__pool_leave(pool, 1);
         return -ESHUTDOWN;
     }
@@ -22,6 +22,8 @@ static void stop(struct lido__pool *pool)
 {
     for (unsigned i = 0; i < pool->count; i++)
         lido__worker_order(&pool->workers[i], LIDO__ORDER_STOP);
+    if (pool->ended)
+        pool->ended(pool);
     lido__store(&pool->stopped, 1, LIDO__RELEASE);
     lido__futex_wake(&pool->stopped, INT_MAX);
 }
@@ -35,7 +37,8 @@ static void quiet(struct lido__pool *pool)
             return;
         /* Acq_rel: what the tasks did, each worker's before its last token, is seen by whoever
            sees that the pool has ended. */
-    } while (!lido__cas(&pool->busy, &busy, busy | LIDO__POOL_CLOSED | LIDO__POOL_OVER,
+    } while (!lido__cas(&pool->busy, &busy,
+                        busy | LIDO__POOL_CLOSED | LIDO__POOL_BARRED | LIDO__POOL_OVER,
                         LIDO__ACQ_REL, LIDO__RELAXED));
     stop(pool);
 }
@@ -59,9 +62,14 @@ bool lido__pool_go_on(struct lido__pool *pool)
     return !(before & LIDO__POOL_OVER);
 }
 
-void lido__pool_cancel_all(struct lido__pool *pool)
+void lido__pool_close(struct lido__pool *pool)
 {
     lido__fetch_or(&pool->busy, LIDO__POOL_CLOSED, LIDO__SEQ_CST);
+}
+
+void lido__pool_cancel_all(struct lido__pool *pool)
+{
+    lido__fetch_or(&pool->busy, LIDO__POOL_CLOSED | LIDO__POOL_BARRED, LIDO__SEQ_CST);
     for (unsigned i = 0; i < pool->count; i++)
         lido__worker_order(&pool->workers[i], LIDO__ORDER_CANCEL);
 }

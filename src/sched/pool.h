@@ -23,8 +23,9 @@
 struct lido__worker;
 
 #define LIDO__POOL_CLOSED ((uint64_t)1 << 63) /* no task comes from outside any more */
-#define LIDO__POOL_ENDING ((uint64_t)1 << 62) /* it ends when no token is left */
-#define LIDO__POOL_OVER ((uint64_t)1 << 61)   /* it has ended; CLOSED, and ENDING at that moment */
+#define LIDO__POOL_BARRED ((uint64_t)1 << 62) /* nor from within; CLOSED too */
+#define LIDO__POOL_ENDING ((uint64_t)1 << 61) /* it ends when no token is left */
+#define LIDO__POOL_OVER ((uint64_t)1 << 60)   /* it has ended; BARRED, and ENDING at that moment */
 #define LIDO__POOL_TOKENS (LIDO__POOL_OVER - 1)
 
 struct lido__pool {
@@ -54,12 +55,17 @@ struct lido__pool {
     int (*seat)(struct lido__worker *worker);
     /* Nobody watches (`unwatched`), and a worker has just woken. On its thread. */
     void (*watch)(struct lido__pool *pool);
+    /* The workers have been told to stop; before `stopped` is set. Or NULL. Any thread. */
+    void (*ended)(struct lido__pool *pool);
     const lido_park *park; /* or NULL: workers sleep in the reactor */
     void *runtime;
 };
 
-/* Takes a token; -ESHUTDOWN: the pool is closed, and none was taken. */
-int lido__pool_enter(struct lido__pool *pool);
+/*
+ * Takes a token. -ESHUTDOWN: none was taken, for the pool has one of the flags in `barrier`: BARRED for the
+ * spawns of its own tasks, CLOSED for all others.
+ */
+int lido__pool_enter(struct lido__pool *pool, uint64_t barrier);
 
 /* Gives tokens back; the last one may end the pool. */
 void lido__pool_leave(struct lido__pool *pool, uint64_t tokens);
@@ -70,7 +76,10 @@ void lido__pool_end_on_idle(struct lido__pool *pool);
 /* Takes that back. False: too late, it has ended. */
 bool lido__pool_go_on(struct lido__pool *pool);
 
-/* Refuses new tasks and cancels all that live or are on their way. */
+/* Refuses tasks from outside; those that live, and are on their way, may spawn others. */
+void lido__pool_close(struct lido__pool *pool);
+
+/* Refuses all new tasks and cancels those that live or are on their way. */
 void lido__pool_cancel_all(struct lido__pool *pool);
 
 /*

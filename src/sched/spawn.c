@@ -20,13 +20,14 @@ static int spawn_local(struct lido__worker *worker, lido_task *task)
     return r;
 }
 
-/* The inbox's reference is the NOTIFIED one: the first wake-up of a task is its birth. */
+/* `barrier`: see lido__pool_enter. The inbox's reference is the NOTIFIED one: the first wake-up of a task is
+   its birth. */
 static int spawn_remote(struct lido__worker *worker, lido_task *task, uint32_t refs,
-                        lido_placement placement)
+                        lido_placement placement, uint64_t barrier)
 {
     if (placement == LIDO_PLACE_DEFAULT || placement == LIDO_PLACE_LOCAL)
         placement = worker->pool->placement;
-    int r = lido__pool_enter(worker->pool);
+    int r = lido__pool_enter(worker->pool, barrier);
     if (r < 0)
         return r;
     r = lido__worker_seat(worker);
@@ -48,9 +49,9 @@ static int spawn_remote(struct lido__worker *worker, lido_task *task, uint32_t r
  * For whichever worker takes it. The second token is the caller's: the task may have ended, and the pool with
  * it, before this has called somebody.
  */
-static int spawn_injected(struct lido__pool *pool, lido_task *task, uint32_t refs)
+static int spawn_injected(struct lido__pool *pool, lido_task *task, uint32_t refs, uint64_t barrier)
 {
-    int r = lido__pool_enter(pool);
+    int r = lido__pool_enter(pool, barrier);
     if (r < 0)
         return r;
     r = lido__worker_seat(
@@ -102,11 +103,12 @@ struct spawning {
 
 static int launch_task(const struct spawning *plan, lido_task *task, uint32_t refs)
 {
+    uint64_t barrier = plan->self ? LIDO__POOL_BARRED : LIDO__POOL_CLOSED;
     if (!plan->worker)
-        return spawn_injected(plan->pool, task, refs);
+        return spawn_injected(plan->pool, task, refs, barrier);
     if (plan->worker == plan->self)
         return spawn_local(plan->worker, task);
-    return spawn_remote(plan->worker, task, refs, plan->options->placement);
+    return spawn_remote(plan->worker, task, refs, plan->options->placement, barrier);
 }
 
 static int launch(const struct spawning *plan, lido_task **handle)
