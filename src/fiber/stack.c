@@ -8,6 +8,8 @@
 #include "os/os.h"
 
 #define CHUNK_SLOTS 64u
+/* How many chunks without a fiber stay: 2048 stacks, 8 MiB if each has touched one page. */
+#define SPARE_MAX 32u
 /* How many free stacks a worker trades with the depot at a time. */
 #define CACHE_BATCH 64u
 /* Tops of the stacks: 16 of them, a cache line apart. */
@@ -41,7 +43,7 @@ void lido__stack_depot_init(struct lido__stack_depot *depot, size_t stack_size)
     /* With the guard, an odd number of pages. */
     depot->stack_size = rounded / page % 2 ? rounded + page : rounded;
     lido__list_init(&depot->partial);
-    depot->chunks = 0;
+    depot->chunks = depot->spare = 0;
 }
 
 static struct lido__chunk *chunk_new(struct lido__stack_depot *depot)
@@ -98,6 +100,24 @@ static struct lido__fiber *slot_open(struct lido__stack_depot *depot, struct lid
     return fiber;
 }
 
+/* None of its slots is in use, and some were. */
+static bool is_spare(const struct lido__chunk *chunk)
+{
+    return chunk->free && chunk->free_count == chunk->fresh;
+}
+
+/* All slots of the chunk have become free. Those that are in use are used up first. */
+static void keep_or_free(struct lido__stack_depot *depot, struct lido__chunk *chunk)
+{
+    if (depot->spare >= SPARE_MAX) {
+        chunk_free(depot, chunk);
+        return;
+    }
+    depot->spare++;
+    lido__list_remove(&chunk->node);
+    lido__list_push(&depot->partial, &chunk->node);
+}
+
 /* One stack from the depot, which is locked. */
 static struct lido__fiber *depot_take(struct lido__stack_depot *depot)
 {
@@ -108,6 +128,7 @@ static struct lido__fiber *depot_take(struct lido__stack_depot *depot)
     if (!chunk)
         return NULL;
     struct lido__fiber *fiber = chunk->free;
+    depot->spare -= is_spare(chunk);
     if (fiber) {
         chunk->free = fiber->next_free;
         chunk->free_count--;
@@ -127,8 +148,8 @@ static void depot_give(struct lido__stack_depot *depot, struct lido__fiber *fibe
     fiber->next_free = chunk->free;
     chunk->free = fiber;
     chunk->free_count++;
-    if (chunk->free_count == chunk->fresh)
-        chunk_free(depot, chunk);
+    if (is_spare(chunk))
+        keep_or_free(depot, chunk);
 }
 
 void lido__stack_cache_init(struct lido__stack_cache *cache, struct lido__stack_depot *depot)

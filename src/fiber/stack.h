@@ -7,8 +7,10 @@
  * of pages, which does the same for the larger caches.
  *
  * A runtime has one depot, behind a mutex, of chunks of 64 slots; a worker keeps some free stacks,
- * with their pages, and trades batches with the depot. A chunk whose slots are all free is unmapped:
- * after a burst of connections the memory goes back to the system.
+ * with their pages, and trades batches with the depot. A chunk whose slots are all free is unmapped, but for
+ * the last 32: after a burst of connections the memory goes back to the system, and a program whose number
+ * of fibers goes up and down by two thousand does not fault each page in again, which costs more than
+ * all else that is done for a fiber.
  *
  * Threads: a cache belongs to its worker's thread; the depot is for all.
  */
@@ -31,6 +33,7 @@ struct lido__stack_depot {
     size_t stack_size;
     struct lido__node partial; /* chunks with free or unused slots */
     size_t chunks;
+    size_t spare; /* chunks whose slots are all free; the last in `partial` */
 };
 
 struct lido__stack_cache {
