@@ -10,6 +10,9 @@
 /* How far down a sleeping fiber's stack is worth fetching before it runs. */
 #define FORESEE_LINES 9
 
+/* Free stacks that a worker keeps while it sleeps, besides as many as it has tasks. */
+#define REST_STACKS 8u
+
 /* Why a fiber leaves its stack. */
 enum leaving {
     SOON,     /* to wait for other tasks, which mostly are in the caches */
@@ -51,6 +54,14 @@ int lido__fiber_start(struct lido__worker *worker, lido_task *task)
     task->extra = &fiber->extra;
     task->flags &= ~LIDO__TASK_UNSTARTED;
     return 0;
+}
+
+void lido__fiber_rest(struct lido__worker *worker)
+{
+    struct lido__stack_cache *stacks = &carrier_of(worker)->stacks;
+    unsigned keep = REST_STACKS + worker->live;
+    if (stacks->count > keep)
+        lido__stack_cache_trim(stacks, keep);
 }
 
 /*
@@ -245,6 +256,7 @@ static void leave_for_section(struct lido__worker *worker, struct lido__fiber *s
 {
     struct lido__carrier *carrier = carrier_of(worker);
     lido__worker_enter(worker);
+    worker->current->since = worker->stamp;
     carrier->section = section;
     worker = switch_to(worker, self, &carrier->loop, &carrier->annotation, false);
     lido__worker_leave(worker);

@@ -108,6 +108,9 @@ int lido__fiber_section(struct lido__worker *worker, struct lido__section *secti
 /* pool->start: gives a task that has not started its stack. -ENOMEM. */
 int lido__fiber_start(struct lido__worker *worker, lido_task *task);
 
+/* pool->rest: keeps no more free stacks than the worker has tasks, and a few. */
+void lido__fiber_rest(struct lido__worker *worker);
+
 static inline struct lido__fiber *lido__fiber_of(const lido_task *task)
 {
     return lido__container_of(task->future, struct lido__fiber, future);

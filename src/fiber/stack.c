@@ -159,7 +159,7 @@ void lido__stack_cache_init(struct lido__stack_cache *cache, struct lido__stack_
     cache->count = 0;
 }
 
-static void flush(struct lido__stack_cache *cache, unsigned keep)
+void lido__stack_cache_trim(struct lido__stack_cache *cache, unsigned keep)
 {
     pthread_mutex_lock(&cache->depot->lock);
     while (cache->count > keep)
@@ -169,7 +169,7 @@ static void flush(struct lido__stack_cache *cache, unsigned keep)
 
 void lido__stack_cache_fini(struct lido__stack_cache *cache)
 {
-    flush(cache, 0);
+    lido__stack_cache_trim(cache, 0);
 }
 
 /*
@@ -192,5 +192,5 @@ void lido__stack_cache_fill(struct lido__stack_cache *cache)
 
 void lido__stack_cache_spill(struct lido__stack_cache *cache)
 {
-    flush(cache, LIDO__STACK_CACHE_MAX - CACHE_BATCH);
+    lido__stack_cache_trim(cache, LIDO__STACK_CACHE_MAX - CACHE_BATCH);
 }

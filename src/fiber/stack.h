@@ -53,6 +53,8 @@ void lido__stack_cache_fini(struct lido__stack_cache *cache);
 
 /* Takes a batch from the depot; without memory the cache stays empty. */
 void lido__stack_cache_fill(struct lido__stack_cache *cache);
+/* Gives all but so many to the depot. */
+void lido__stack_cache_trim(struct lido__stack_cache *cache, unsigned keep);
 /* Gives a batch to the depot. */
 void lido__stack_cache_spill(struct lido__stack_cache *cache);
 

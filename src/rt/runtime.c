@@ -91,6 +91,7 @@ static void init_pool(struct lido_runtime *runtime)
     pool->mobility = pool->hurries ? LIDO__TASK_STEALABLE : 0;
     pool->fenced = lido__barrier_init() < 0;
     pool->start = lido__fiber_start;
+    pool->rest = lido__fiber_rest;
     pool->seat = lido__runtime_seat;
     pool->park = config->park;
     pool->watch = lido__lifeguard_watch;

@@ -51,6 +51,8 @@ struct lido__pool {
     size_t stack_size;
     /* Gives a fiber that has not started its stack and future; -ENOMEM. On its worker. */
     int (*start)(struct lido__worker *worker, lido_task *task);
+    /* The worker is about to sleep: what it keeps for tasks to come may be less. On its thread. Or NULL. */
+    void (*rest)(struct lido__worker *worker);
     /* Sees to it that a thread carries a worker; -EAGAIN, -ENOMEM. Any thread; again if it likes. */
     int (*seat)(struct lido__worker *worker);
     /* Nobody watches (`unwatched`), and a worker has just woken. On its thread. */

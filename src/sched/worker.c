@@ -54,6 +54,7 @@ int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsi
     worker->slice = SLICE_MIN;
     worker->cancel_at = LIDO__NEVER;
     worker->now = lido__clock_now();
+    worker->stamp = lido__stamp_of(worker->now);
     lido__gate_init(&worker->gate, pool->fenced);
     lido__ring_init(&worker->ring);
     lido__idler_init(&worker->idler);
@@ -270,6 +271,7 @@ static void cut(struct lido__worker *worker, uint64_t now)
     }
     begin_slice(worker);
     worker->cut_at = now;
+    worker->stamp = lido__stamp_of(now);
 }
 
 /* There is more to run: whether it may, before the reactor is looked at. */
@@ -294,6 +296,8 @@ static uint64_t patience(struct lido__worker *worker)
     worker->parked = lido__inbox_park(&worker->inbox);
     if (!worker->parked)
         return 0;
+    if (worker->pool->rest)
+        worker->pool->rest(worker);
     uint64_t most = lido__fifo_empty(&worker->starved) ? UINT64_MAX : STARVED_RETRY_NS;
     uint64_t expiry = lido__min_u64(lido__wheel_next_expiry(&worker->wheel), worker->cancel_at);
     if (expiry == LIDO__NEVER)
@@ -348,6 +352,8 @@ static void look(struct lido__worker *worker)
         feed_starved(worker);
     begin_slice(worker);
     worker->cut_at = worker->looked_at;
+    worker->stamp =
+        lido__stamp_of(worker->looked_at ? worker->looked_at : lido__clock_coarse());
 }
 
 /* What is left in the queue at the end: tasks that were woken in their last poll. */
@@ -375,6 +381,7 @@ static void sit_down(struct lido__worker *worker)
     lido__worker_enter(worker);
     lido__worker_set_current(worker, NULL);
     worker->errno_address = &errno;
+    worker->stamp = lido__stamp_of(lido__clock_coarse());
     begin_slice(worker);
     wake_up(worker);
     if (worker->idles)

@@ -59,6 +59,7 @@ struct lido__worker {
     bool hurries;               /* uses `hot` */
     bool searching;             /* counts as one that looks for work (idle.h) */
     lido__shared uint32_t live; /* tasks; written here, read by placement */
+    uint32_t stamp;             /* about now, for reports: see lido__stamp_of */
     uint64_t now;               /* ns, as of the last look at the clock */
     uint64_t looked_at;         /* ns; 0: the last look did not read the clock */
     uint64_t cut_at;            /* ns, when the slice began; 0: not known */
@@ -92,6 +93,23 @@ struct lido__worker {
     /* Odd while the thread that carries the worker is in a blocking section; see section.h. */
     lido__shared uint32_t section __attribute__((aligned(64)));
 } __attribute__((aligned(64)));
+
+/*
+ * Since when a task waits is told by 32 bits of the time, which cost its switches one store: to 17 ms, and over two
+ * years. A worker sets its stamp about once in each turn of its loop.
+ */
+#define LIDO__STAMP_SHIFT 24
+
+static inline uint32_t lido__stamp_of(uint64_t ns)
+{
+    return (uint32_t)(ns >> LIDO__STAMP_SHIFT);
+}
+
+/* How long ago, in ns. */
+static inline uint64_t lido__stamp_age(uint32_t stamp, uint64_t now)
+{
+    return (uint64_t)(lido__stamp_of(now) - stamp) << LIDO__STAMP_SHIFT;
+}
 
 /*
  * The thread's worker, or NULL. A fiber may go on in another thread after each wait, and must ask again. The
@@ -257,6 +275,7 @@ void lido__worker_arm_deadline(struct lido__worker *worker, lido_task *task);
 
 static inline void lido__worker_suspend(struct lido__worker *worker, lido_task *task)
 {
+    task->since = worker->stamp;
     if (__builtin_expect(task->deadline != LIDO__NEVER, 0))
         lido__worker_arm_deadline(worker, task);
 }
@@ -270,6 +289,7 @@ static inline void lido__worker_adopt(struct lido__worker *worker, lido_task *ta
 {
     lido__list_push(&worker->tasks, &task->live);
     lido__store(&worker->live, worker->live + 1, LIDO__RELAXED);
+    task->since = worker->stamp;
 }
 
 /* Why the current wait of a task must end: -ECANCELED, -ETIMEDOUT or 0. */

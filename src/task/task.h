@@ -69,7 +69,10 @@ struct lido_task {
     /* Of whoever joins, or 0. With JOINED or CHILD; or written before JOINER is set in state, read after
        DONE is. Atomic, so that others can see that there is one. */
     lido_waker joiner;
-    int result;       /* valid when DONE */
+    union {
+        int result;     /* valid when DONE */
+        uint32_t since; /* before: its worker's stamp when it went to sleep, or came to the worker */
+    };
     uint32_t anchors; /* what holds it on its worker: timers that are armed, a join that borrows */
     struct lido__link mail; /* in the inbox */
     struct lido__node live; /* in the worker's list of live tasks */
