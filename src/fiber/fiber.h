@@ -121,7 +121,7 @@ static inline struct lido__worker *lido__fiber_worker(int *error)
 {
     struct lido__worker *worker = lido__worker_current();
     if (__builtin_expect(worker && worker->current, 1)) {
-        if (__builtin_expect(worker->current->flags & LIDO__TASK_FIBER, 1))
+        if (__builtin_expect(lido__task_flags(worker->current) & LIDO__TASK_FIBER, 1))
             return worker;
         *error = -EDEADLK;
         return NULL;

@@ -50,7 +50,7 @@ static int fiber_join(struct lido__worker *worker, lido_task *task, int *result)
 static bool would_deadlock(const struct lido__worker *worker, const lido_task *task)
 {
     const lido_task *self = worker->current;
-    return !self || self == task || !(self->flags & LIDO__TASK_FIBER);
+    return !self || self == task || !(lido__task_flags(self) & LIDO__TASK_FIBER);
 }
 
 int lido_join(lido_task *task, int *result)
@@ -75,11 +75,8 @@ int lido_stop(lido_task *task, int *result)
     lido_cancel(task);
     if (!worker)
         return thread_join(task, result);
-    lido_task *self = worker->current;
-    uint32_t before = self->flags & LIDO__TASK_STOPPING;
-    self->flags |= LIDO__TASK_STOPPING;
+    uint32_t shield = lido__task_shield();
     int r = fiber_join(worker, task, result);
-    if (!before)
-        self->flags &= ~LIDO__TASK_STOPPING;
+    lido__task_unshield(shield);
     return r;
 }

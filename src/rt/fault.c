@@ -48,7 +48,7 @@ static void say_address(const void *address)
 /* The guard is the page below the fiber's usable stack. */
 static bool in_guard(const lido_task *task, const void *address)
 {
-    if (!(task->flags & LIDO__TASK_FIBER) || (task->flags & LIDO__TASK_UNSTARTED))
+    if ((lido__task_flags(task) & (LIDO__TASK_FIBER | LIDO__TASK_UNSTARTED)) != LIDO__TASK_FIBER)
         return false;
     const char *low = lido__fiber_of(task)->annotation.low;
     const char *at = address;

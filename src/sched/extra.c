@@ -28,6 +28,18 @@ struct lido__extra *lido__extra_of(lido_task *task)
     return extra;
 }
 
+/* The current task's, asked by its own code. */
+static struct lido__extra *own_extra(lido_task *task)
+{
+    if (lido__task_flags(task) & LIDO__TASK_EXTRA)
+        return task->extra;
+    struct lido__worker *worker = lido__worker_current();
+    lido__worker_enter(worker);
+    struct lido__extra *extra = lido__extra_of(task);
+    lido__worker_leave(worker);
+    return extra;
+}
+
 /* Destructors may set locals again; they are called until none is left. */
 static void destroy_locals(struct lido__extra *extra)
 {
@@ -47,10 +59,10 @@ void lido__extra_destroy(lido_task *task)
     struct lido__worker *worker = lido__worker_current(); /* a destructor may have waited */
     lido__worker_enter(worker);
     lido__wheel_cancel(&worker->wheel, &extra->deadline.timer);
-    lido__worker_leave(worker);
-    if (!(task->flags & LIDO__TASK_FIBER))
-        free(extra);
     task->flags &= ~LIDO__TASK_EXTRA;
+    lido__worker_leave(worker);
+    if (!(lido__task_flags(task) & LIDO__TASK_FIBER))
+        free(extra);
 }
 
 /*
@@ -85,7 +97,7 @@ int lido_local_set(const lido_local *key, void *value)
     lido_task *task = lido_self();
     if (!task)
         return -ENXIO;
-    struct lido__extra *extra = lido__extra_of(task);
+    struct lido__extra *extra = own_extra(task);
     if (!extra)
         return -ENOMEM;
     struct lido__local_value *local = find(extra, key);
@@ -104,7 +116,7 @@ int lido_local_set(const lido_local *key, void *value)
 void *lido_local_get(const lido_local *key)
 {
     lido_task *task = lido_self();
-    if (!task || !(task->flags & LIDO__TASK_EXTRA))
+    if (!task || !(lido__task_flags(task) & LIDO__TASK_EXTRA))
         return NULL;
     struct lido__local_value *local = find(task->extra, key);
     return local ? local->value : NULL;

@@ -88,12 +88,32 @@ static bool join_own(struct lido__worker *worker, lido_task *task, lido_task *se
     return own;
 }
 
-/* Whether `self` has joined it in that way. Then it is held here until it is done. */
+/* Whether `self` has joined it in that way. Then it is held here until it is done. Inside the gate. */
+static bool joins_here(struct lido__worker *worker, const lido_task *task, const lido_task *self)
+{
+    return is_own(worker, task) && task->flags & LIDO__TASK_JOINED &&
+           lido__waker_task(task->joiner) == self;
+}
+
 static bool joins_own(struct lido__worker *worker, const lido_task *task, const lido_task *self)
 {
     lido__worker_enter(worker);
-    bool joins = is_own(worker, task) && task->flags & LIDO__TASK_JOINED &&
-                 lido__waker_task(task->joiner) == self;
+    bool joins = joins_here(worker, task, self);
+    lido__worker_leave(worker);
+    return joins;
+}
+
+/* If `self` has joined it in that way, and it is not done: takes that back. Returns whether it had joined. */
+static bool forgo_own(struct lido__worker *worker, lido_task *task, lido_task *self)
+{
+    lido__worker_enter(worker);
+    bool joins = joins_here(worker, task, self);
+    if (joins && !lido__state_done(&task->state)) {
+        task->flags &= ~LIDO__TASK_JOINED;
+        set_joiner(task, (lido_waker){0});
+        task->anchors--;
+        self->anchors--;
+    }
     lido__worker_leave(worker);
     return joins;
 }
@@ -112,16 +132,8 @@ int lido__join_register(struct lido__worker *worker, lido_task *task, lido_task 
 
 bool lido__join_forgo(struct lido__worker *worker, lido_task *task)
 {
-    lido_task *self = worker->current;
-    if (joins_own(worker, task, self)) {
-        if (lido__state_done(&task->state))
-            return false;
-        task->flags &= ~LIDO__TASK_JOINED;
-        set_joiner(task, (lido_waker){0});
-        task->anchors--;
-        self->anchors--;
-        return true;
-    }
+    if (forgo_own(worker, task, worker->current)) /* and it may have gone, and ended, since */
+        return !lido__state_done(&task->state);
     lido_waker waker = task->joiner;
     if (!lido__state_forgo(&task->state))
         return false;

@@ -100,7 +100,7 @@ struct lido__worker *lido__pool_place(struct lido__pool *pool, struct lido__work
                                       lido_placement placement, unsigned index)
 {
     if (placement == LIDO_PLACE_DEFAULT) {
-        bool dealt = !self || (self->current->flags & LIDO__TASK_ROOT);
+        bool dealt = !self || (lido__task_flags(self->current) & LIDO__TASK_ROOT);
         placement = dealt ? pool->placement : LIDO_PLACE_LOCAL;
     }
     if (placement == LIDO_PLACE_LOCAL && !self)

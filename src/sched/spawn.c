@@ -167,7 +167,7 @@ static int choose_worker(struct spawning *plan)
     bool free = plan->pool->hurries && plan->flags & LIDO__TASK_STEALABLE && plan->pool->count > 1;
     bool none = placement == LIDO_PLACE_DEFAULT || placement == LIDO_PLACE_LOCAL;
     bool deals = !free && placement == LIDO_PLACE_DEFAULT && self &&
-                 self->current->flags & LIDO__TASK_ROOT;
+                 lido__task_flags(self->current) & LIDO__TASK_ROOT;
     if (none && self && !deals)
         plan->worker = self;
     else if (none && free)
@@ -203,7 +203,8 @@ static __attribute__((noinline)) int spawn_with_options(const struct lido__spawn
 static bool is_plain(const struct lido__spawn *spawn, const struct lido__worker *self)
 {
     return self && self->current && !spawn->pool && !spawn->options &&
-           (!(self->current->flags & LIDO__TASK_ROOT) || self->hurries || self->pool->count == 1);
+           (!(lido__task_flags(self->current) & LIDO__TASK_ROOT) || self->hurries ||
+            self->pool->count == 1);
 }
 
 int lido__spawn(const struct lido__spawn *spawn, lido_task **handle)

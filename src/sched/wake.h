@@ -77,15 +77,35 @@ static inline bool lido__alarm_is_deadline(const struct lido__alarm *alarm)
     return task->flags & LIDO__TASK_EXTRA && alarm == &task->extra->deadline;
 }
 
-/* The extra of a task of the current worker, put to use; NULL when out of memory. */
+/* The extra of a task of the current worker, put to use; NULL when out of memory. Inside the gate, or before
+   the task can be seen. */
 struct lido__extra *lido__extra_of(lido_task *task);
 void lido__extra_destroy(lido_task *task);
 
 /* The current task is over: destroys its locals and stops its timer. Outside the gate: others' code is called. */
 static inline void lido__extra_end(lido_task *task)
 {
-    if (__builtin_expect(task->flags & LIDO__TASK_EXTRA, 0))
+    if (__builtin_expect(lido__task_flags(task) & LIDO__TASK_EXTRA, 0))
         lido__extra_destroy(task);
+}
+
+/*
+ * Between these two, neither cancellation nor deadline end the waits of the current task: for those that must
+ * be. Returns what to give back.
+ */
+static inline uint32_t lido__task_shield(void)
+{
+    struct lido__worker *worker = lido__worker_current();
+    uint32_t before = lido__task_flags(worker->current) & LIDO__TASK_STOPPING;
+    if (!before)
+        lido__worker_mark(worker, LIDO__TASK_STOPPING, 0);
+    return before;
+}
+
+static inline void lido__task_unshield(uint32_t before)
+{
+    if (!before)
+        lido__worker_mark(lido__worker_current(), 0, LIDO__TASK_STOPPING);
 }
 
 #endif

@@ -183,12 +183,14 @@ static inline void lido__worker_hurry(struct lido__worker *worker, lido_task *ta
     worker->hot = task;
 }
 
-/* Makes a task of this worker runnable, if it is not, after the others. Inside the gate. */
+/* Makes a task of this worker runnable, if it is not, after the others. Inside the gate, or by who has
+   seized it: the task may be running, and look at its flags. */
 static inline void lido__worker_queue(struct lido__worker *worker, lido_task *task)
 {
-    if (task->flags & LIDO__TASK_QUEUED)
+    uint32_t flags = task->flags;
+    if (flags & LIDO__TASK_QUEUED)
         return;
-    task->flags |= LIDO__TASK_QUEUED;
+    lido__store(&task->flags, flags | LIDO__TASK_QUEUED, LIDO__RELAXED);
     lido__fifo_push(&worker->queue, &task->run);
 }
 
@@ -209,6 +211,14 @@ static inline void lido__worker_requeue(struct lido__worker *worker)
 {
     lido__worker_enter(worker);
     lido__worker_queue(worker, worker->current);
+    lido__worker_leave(worker);
+}
+
+/* Sets and clears flags of the current task, for its own code. Outside the gate. */
+static inline void lido__worker_mark(struct lido__worker *worker, uint32_t set, uint32_t clear)
+{
+    lido__worker_enter(worker);
+    worker->current->flags = (worker->current->flags & ~clear) | set;
     lido__worker_leave(worker);
 }
 
@@ -296,9 +306,9 @@ static inline void lido__worker_adopt(struct lido__worker *worker, lido_task *ta
 static inline int lido__task_interrupted(const struct lido__worker *worker, const lido_task *task)
 {
     if (__builtin_expect(lido__state_cancelled(&task->state), 0))
-        return task->flags & LIDO__TASK_STOPPING ? 0 : -ECANCELED;
+        return lido__task_flags(task) & LIDO__TASK_STOPPING ? 0 : -ECANCELED;
     if (__builtin_expect(task->deadline <= worker->now, 0))
-        return task->flags & LIDO__TASK_STOPPING ? 0 : -ETIMEDOUT;
+        return lido__task_flags(task) & LIDO__TASK_STOPPING ? 0 : -ETIMEDOUT;
     return 0;
 }
 

@@ -124,10 +124,9 @@ int lido_mutex_lock_anyway(lido_mutex *mutex)
     struct lido__worker *worker = lido__fiber_worker(&error);
     if (!worker)
         return error;
-    lido_task *self = worker->current;
-    uint32_t shield = lido__wait_shield(self);
+    uint32_t shield = lido__task_shield();
     int r = lock(worker, mutex_of(mutex));
-    lido__wait_unshield(self, shield);
+    lido__task_unshield(shield);
     return r;
 }
 

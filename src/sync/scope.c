@@ -235,10 +235,9 @@ static int await_end(struct lido__worker *worker, struct scope *scope)
 
 static int await_end_anyway(struct lido__worker *worker, struct scope *scope)
 {
-    lido_task *self = worker->current;
-    uint32_t shield = lido__wait_shield(self);
+    uint32_t shield = lido__task_shield();
     int r = await_end(worker, scope);
-    lido__wait_unshield(self, shield);
+    lido__task_unshield(shield);
     return r < 0 ? r : conclude(scope);
 }
 

@@ -149,23 +149,6 @@ static inline struct lido__worker *lido__wait_begin(int *error)
 }
 
 /*
- * Between these two, neither cancellation nor deadline end the waits of the task: for those that must be.
- * Returns what to give back.
- */
-static inline uint32_t lido__wait_shield(lido_task *task)
-{
-    uint32_t before = task->flags & LIDO__TASK_STOPPING;
-    task->flags |= LIDO__TASK_STOPPING;
-    return before;
-}
-
-static inline void lido__wait_unshield(lido_task *task, uint32_t before)
-{
-    if (!before)
-        task->flags &= ~LIDO__TASK_STOPPING;
-}
-
-/*
  * Sleeps until the waiter, which has been listed, is granted what it waits for, or nudged: 0. Or
  * -ECANCELED, -ETIMEDOUT: it has left the queue. `awaits` is for reports.
  */

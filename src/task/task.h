@@ -60,7 +60,7 @@ struct lido_task {
     struct lido__link run; /* in the run queue */
     uint64_t deadline;     /* ns; LIDO__NEVER */
     struct lido__state state;
-    uint32_t flags;
+    uint32_t flags; /* of the running task: see lido__task_flags */
     lido__shared struct lido__worker *worker;
     union {
         struct lido__extra *extra; /* a fiber: room for it; others: valid with EXTRA */
@@ -104,6 +104,15 @@ static inline lido_task *lido__task_new(uint32_t refs, uint32_t flags, const cha
 static inline struct lido__worker *lido__task_worker(const lido_task *task)
 {
     return lido__load(&task->worker, LIDO__RELAXED);
+}
+
+/*
+ * The flags of the task that runs, asked by its own code. Whoever has seized its worker (gate.h) may make it
+ * runnable meanwhile, which is one of them (QUEUED). So its own code changes flags inside the gate.
+ */
+static inline uint32_t lido__task_flags(const lido_task *task)
+{
+    return lido__load(&task->flags, LIDO__RELAXED);
 }
 
 /*
