@@ -224,6 +224,8 @@ static inline __attribute__((always_inline)) struct lido__worker *suspend(
     lido__worker_enter(worker);
     if (again)
         lido__worker_queue(worker, task);
+    else
+        task->since = worker->stamp;
     lido__worker_suspend(worker, task);
     worker = leave(worker, self, how);
     lido__worker_leave(worker);

@@ -199,10 +199,12 @@ static bool poll(struct lido__worker *worker, lido_task *task)
     if (task->flags & LIDO__TASK_FIBER)
         return visit_fibers(worker, task);
     int result = call(worker, task);
-    if (result == LIDO_PENDING)
+    if (result == LIDO_PENDING) {
+        task->since = worker->stamp;
         lido__worker_suspend(worker, task);
-    else
+    } else {
         lido__worker_finish(worker, task, result);
+    }
     return true;
 }
 
@@ -352,8 +354,7 @@ static void look(struct lido__worker *worker)
         feed_starved(worker);
     begin_slice(worker);
     worker->cut_at = worker->looked_at;
-    worker->stamp =
-        lido__stamp_of(worker->looked_at ? worker->looked_at : lido__clock_coarse());
+    worker->stamp = lido__stamp_of(worker->looked_at ? worker->looked_at : lido__clock_coarse());
 }
 
 /* What is left in the queue at the end: tasks that were woken in their last poll. */

@@ -285,7 +285,6 @@ void lido__worker_arm_deadline(struct lido__worker *worker, lido_task *task);
 
 static inline void lido__worker_suspend(struct lido__worker *worker, lido_task *task)
 {
-    task->since = worker->stamp;
     if (__builtin_expect(task->deadline != LIDO__NEVER, 0))
         lido__worker_arm_deadline(worker, task);
 }

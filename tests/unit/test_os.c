@@ -46,6 +46,15 @@ static void the_clock_counts_nanoseconds(void **state)
     assert_true(now <= (uint64_t)after.tv_sec * 1000000000 + (uint64_t)after.tv_nsec);
 }
 
+static void the_coarse_clock_is_never_ahead_and_not_far_behind(void **state)
+{
+    (void)state;
+    uint64_t before = lido__clock_now();
+    uint64_t coarse = lido__clock_coarse();
+    assert_true(coarse <= lido__clock_now());
+    assert_true(coarse + 20000000 >= before);
+}
+
 /* ---- Threads ---------------------------------------------------------------------------------- */
 
 struct seen {
@@ -398,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_clock_never_goes_back),
         cmocka_unit_test(the_clock_counts_nanoseconds),
+        cmocka_unit_test(the_coarse_clock_is_never_ahead_and_not_far_behind),
         cmocka_unit_test(a_thread_runs_and_is_joined),
         cmocka_unit_test(a_thread_has_the_first_15_characters_of_its_name),
         cmocka_unit_test(a_pinned_thread_is_on_its_cpu_only),
