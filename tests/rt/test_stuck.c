@@ -104,13 +104,12 @@ static int wait_for_cancellation(void *arg)
 static int join_and_forgo(lido_future *future, const lido_waker *waker)
 {
     struct stuck *stuck = (struct stuck *)((char *)future - offsetof(struct stuck, future));
+    if (flag_is_up(&stuck->begun))
+        return lido_join_poll(stuck->other, NULL, waker);
+    check_int(lido_join_poll(stuck->other, NULL, waker), LIDO_PENDING);
     flag_raise(&stuck->begun);
-    while (!flag_is_up(&stuck->rescued)) {
-        int r = lido_join_poll(stuck->other, NULL, waker);
-        if (r != LIDO_PENDING)
-            return r;
-        lido_join_forgo(stuck->other);
-    }
+    lido_join_forgo(stuck->other);
+    flag_await(&stuck->rescued);
     return lido_join_poll(stuck->other, NULL, waker);
 }
 
