@@ -121,7 +121,10 @@ static void a_stuck_task_may_give_up_joins(void **state)
     lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
     int result;
     options.placement = LIDO_PLACE_WORKER;
-    stuck.other = runtime_start_on(runtime, 0, wait_for_cancellation, NULL);
+    options.mobility = LIDO_RESCUABLE; /* so that it is on this worker until then */
+    check_int(lido_runtime_spawn_with(runtime, &stuck.other, wait_for_cancellation, NULL, &options),
+              0);
+    options.mobility = LIDO_PINNED;
     check_int(lido_spawn_future_at(runtime, &stuck.task, &stuck.future, &options, LIDO_HERE), 0);
     flag_await(&stuck.begun);
     lido_cancel(stuck.other);
