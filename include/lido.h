@@ -118,6 +118,17 @@ typedef struct lido_park {
     void *park_arg;
 } lido_park;
 
+/* A worker that has been in one poll for longer than lido_config.watch_ms. Valid during the call. */
+typedef struct lido_watch_report {
+    unsigned worker;
+    const char *task_name;  /* or NULL */
+    const char *task_where; /* "file:line" of the spawn; NULL: its thread did not answer */
+    int64_t ms;             /* how long, at least */
+    bool blocking;          /* it is in a blocking section, and there was no thread for the others */
+    size_t frame_count;
+    void *const *frames; /* where the thread is: return addresses, the innermost first */
+} lido_watch_report;
+
 /*
  * Start from LIDO_CONFIG_INIT and set what you need. A zero or NULL field means its default.
  * The environment of the process overrides LIDO_WORKERS, LIDO_SCHEDULER and LIDO_REACTOR.
@@ -163,6 +174,15 @@ typedef struct lido_config {
     void *hook_arg;
 
     const lido_park *park; /* how workers sleep; default: in the reactor. Lives as long as the runtime */
+
+    /*
+     * Report a worker that has been in one poll for longer than so many milliseconds, once for each
+     * poll: to on_watch, which is called on a thread that is no worker's, and must return soon; and to
+     * stderr, if the environment has LIDO_DEBUG=1. At most 3 600 000; 0 (default): nobody watches. Installs a
+     * handler for SIGURG, with which the thread is asked where it is; this may cut a sleep of it short.
+     */
+    unsigned watch_ms;
+    void (*on_watch)(void *hook_arg, const lido_watch_report *report);
 
     /* Report a fault (an overflown fiber stack, a bad pointer) with the task's name and spawn place
        before the process dies of it: to stderr, and to on_fault, which runs in a signal handler.

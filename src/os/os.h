@@ -80,6 +80,22 @@ void lido__thread_yield(void);
 /* The lowest address and the size of the calling thread's stack. -ENOMEM. */
 int lido__thread_stack(void **ret_low, size_t *ret_size);
 
+/* ---- Backtraces ------------------------------------------------------------------------------- */
+
+#define LIDO__BACKTRACE_MAX 64u
+
+/* Once before the next one is called, by a thread that is in no signal handler. */
+void lido__backtrace_prepare(void);
+
+/*
+ * In a handler of a signal, with what it got as its third argument: where the thread was, and who had called
+ * that, the innermost first; at least one and at most `capacity`. Async-signal-safe.
+ */
+size_t lido__backtrace_interrupted(const void *context, void **frames, size_t capacity);
+
+/* A line for each frame, with its function if that is known. */
+void lido__backtrace_write(int fd, void *const *frames, size_t count);
+
 /* ---- Park words ------------------------------------------------------------------------------- */
 
 #define LIDO__FOREVER UINT64_MAX

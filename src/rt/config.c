@@ -17,6 +17,7 @@
 #define MAX_DNS_DEFAULT 16u
 #define MAX_POOL 32768u
 #define KEEP_ALIVE_DEFAULT_MS 10000
+#define WATCH_MAX_MS 3600000u
 #define STACK_MIN ((size_t)16 << 10)
 #define STACK_MAX ((size_t)1 << 30)
 #define NAME_PREFIX_DEFAULT "lido-"
@@ -158,6 +159,8 @@ static int resolve_threads(lido_config *config, struct problem *problem)
         r = resolve_limit(&config->max_dns, "max_dns", MAX_DNS_DEFAULT, problem);
     if (config->keep_alive_ms == 0)
         config->keep_alive_ms = KEEP_ALIVE_DEFAULT_MS;
+    if (r == 0 && config->watch_ms > WATCH_MAX_MS)
+        r = refuse(problem, "watch_ms: %u is not in 1..%u", config->watch_ms, WATCH_MAX_MS);
     return r;
 }
 
@@ -186,6 +189,8 @@ int lido__config_resolve(struct lido__settings *settings, const lido_config *con
         r = resolve_sizes(&settings->config, &problem);
     if (r == 0)
         r = resolve_threads(&settings->config, &problem);
+    const char *debug = operator_says("LIDO_DEBUG");
+    settings->debug = debug && strcmp(debug, "1") == 0;
     if (r == 0 && !settings->config.name_prefix)
         settings->config.name_prefix = NAME_PREFIX_DEFAULT;
     return r;

@@ -19,6 +19,7 @@ struct lido__settings {
     lido_config config; /* no field is zero that has a default */
     const struct lido__reactor_ops *reactor;
     enum lido__scheduler scheduler;
+    bool debug; /* LIDO_DEBUG=1 */
 };
 
 /* 0 or -EINVAL; then `problem` (may be NULL) says which field, and why. Any thread. */

@@ -59,6 +59,14 @@ static void dismiss_idle(struct lido__crew *crew)
     pthread_mutex_unlock(&crew->lock);
 }
 
+static void stand_up(struct lido__worker *worker)
+{
+    struct lido_runtime *runtime = worker->pool->runtime;
+    pthread_mutex_lock(&runtime->crew.lock);
+    seat_of(worker)->member = NULL;
+    pthread_mutex_unlock(&runtime->crew.lock);
+}
+
 struct carrying {
     struct lido__worker *worker;
     bool begun;
@@ -84,8 +92,10 @@ static void carry(struct lido__member *member, struct lido__worker *worker)
     if (config->around_worker)
         config->around_worker(config->hook_arg, worker->index, run_worker, &carrying);
     run_worker(&carrying);
-    if (carrying.stopped)
+    if (carrying.stopped) {
+        stand_up(worker);
         dismiss_idle(member->crew); /* workers stop when the pool has ended, and all of them */
+    }
 }
 
 static void run_job(struct lido__member *member, struct lido__job *job)
@@ -166,7 +176,7 @@ static int furnish(struct lido__member *member, struct lido__crew *crew, unsigne
     member->crew = crew;
     member->index = index;
     member->cpu = CPU_UNKNOWN;
-    if (!crew->config->report_faults)
+    if (!crew->config->report_faults && !crew->config->watch_ms)
         return 0;
     member->signal_stack = lido__fault_stack_new();
     return member->signal_stack ? 0 : -ENOMEM;
@@ -281,18 +291,21 @@ static int take(struct lido__crew *crew, int cpu, struct lido__member **ret_memb
     return 0;
 }
 
-/* For the first time. Release: pairs with the acquire in lido__worker_seat. */
-static void seat(struct lido__crew *crew, struct lido__worker *worker)
+static void seat(struct lido__member *member, struct lido__worker *worker)
 {
-    lido__store(&worker->seated, 1, LIDO__RELEASE);
-    crew->carried++;
+    seat_of(worker)->member = member;
+    if (worker->seated)
+        return;
+    lido__store(&worker->seated, 1,
+                LIDO__RELEASE); /* pairs with the acquire in lido__worker_seat */
+    member->crew->carried++;
 }
 
 static void send_to(struct lido__member *member, struct lido__worker *worker)
 {
     member->worker = worker;
-    if (worker && !worker->seated)
-        seat(member->crew, worker);
+    if (worker)
+        seat(member, worker);
     call(member);
 }
 
@@ -310,6 +323,17 @@ void lido__crew_send(struct lido__member *member, struct lido__worker *worker)
     pthread_mutex_lock(&crew->lock);
     send_to(member, worker);
     pthread_mutex_unlock(&crew->lock);
+}
+
+bool lido__crew_with_thread_of(struct lido__crew *crew, const struct lido__worker *worker,
+                               void (*fn)(pthread_t thread))
+{
+    pthread_mutex_lock(&crew->lock);
+    const struct lido__member *member = seat_of(worker)->member;
+    if (member)
+        fn(member->thread.id);
+    pthread_mutex_unlock(&crew->lock);
+    return member;
 }
 
 int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
@@ -354,7 +378,7 @@ void lido__crew_await_opened(struct lido__crew *crew)
 int lido__crew_enter(struct lido__crew *crew, struct lido__member *guest,
                      struct lido__worker *worker)
 {
-    *guest = (struct lido__member){.guest = true};
+    *guest = (struct lido__member){.guest = true, .thread.id = pthread_self()};
     int r = furnish(guest, crew, 0);
     if (r == 0)
         r = move_to(guest, seat_of(worker)->cpu);
@@ -364,7 +388,7 @@ int lido__crew_enter(struct lido__crew *crew, struct lido__member *guest,
     }
     open_member(guest);
     pthread_mutex_lock(&crew->lock);
-    seat(crew, worker);
+    seat(guest, worker);
     lido__store(&crew->alive, crew->alive + 1, LIDO__RELAXED);
     pthread_mutex_unlock(&crew->lock);
     return 0;

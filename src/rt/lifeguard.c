@@ -2,7 +2,9 @@
 
 #include <stdio.h>
 
+#include "base/bits.h"
 #include "rt/runtime.h"
+#include "rt/watch.h"
 #include "sched/rescue.h"
 #include "sched/section.h"
 #include "sched/share.h"
@@ -39,7 +41,7 @@ static void hand_over(struct lido_runtime *runtime, struct lido__worker *worker,
     lido__crew_send(member, taken ? worker : NULL);
 }
 
-/* Whether anything has happened since the last look. */
+/* Whether it is in one. */
 static bool look_at_section(struct lido_runtime *runtime, struct lido__worker *worker, uint64_t now)
 {
     struct lido__watched *watched = &runtime->seats[worker->index].watched;
@@ -52,9 +54,8 @@ static bool look_at_section(struct lido_runtime *runtime, struct lido__worker *w
     return ticket != 0;
 }
 
-static bool look_at_sections(struct lido_runtime *runtime)
+static bool look_at_sections(struct lido_runtime *runtime, uint64_t now)
 {
-    uint64_t now = lido__clock_now();
     bool any = false;
     for (unsigned i = 0; i < runtime->pool.count; i++)
         any |= look_at_section(runtime, &runtime->pool.workers[i], now);
@@ -63,23 +64,42 @@ static bool look_at_sections(struct lido_runtime *runtime)
 
 /* ---- Stalls ------------------------------------------------------------------------------------ */
 
+/* What of a worker changes whenever it gets on, be it into a section; 0: it is in no task. */
+static uint64_t progress_of(const struct lido__worker *worker)
+{
+    uint64_t ticket = lido__section_seen(worker);
+    return ticket ? ticket << 33 : lido__worker_progress(worker);
+}
+
 static void look_at_worker(struct lido_runtime *runtime, struct lido__worker *worker, uint64_t now)
 {
     struct lido__watched *watched = &runtime->seats[worker->index].watched;
-    uint64_t progress = lido__worker_progress(worker);
+    uint64_t limit = runtime->settings.config.watch_ms * (uint64_t)1000000;
+    uint64_t progress = progress_of(worker);
     if (progress != watched->progress) {
         watched->progress = progress;
         watched->since = now;
+        watched->reported = false;
         return;
     }
+    if (!progress)
+        return;
     bool helps = lido__pool_shares(&runtime->pool) && lido__idle_hungry(&runtime->pool.idle);
-    if (progress && helps && now - watched->since >= STALL_NS)
+    if (helps && now - watched->since >= STALL_NS)
         lido__worker_rescue(worker);
+    if (limit && !watched->reported && now - watched->since >= limit) {
+        watched->reported = true;
+        lido__watch_report(runtime, worker, lido__section_seen(worker), watched->since, now);
+    }
 }
 
-static bool is_watched(const struct lido_runtime *runtime)
+/* How often the workers are to be looked at; never, if nothing can be done for them. */
+static uint64_t pace_of(const struct lido_runtime *runtime)
 {
-    return lido__pool_shares(&runtime->pool);
+    if (lido__pool_shares(&runtime->pool))
+        return STALL_NS;
+    uint64_t limit = runtime->settings.config.watch_ms * (uint64_t)1000000;
+    return limit ? lido__max_u64(limit / 4, STALL_NS) : LIDO__FOREVER;
 }
 
 static bool anybody_awake(const struct lido_runtime *runtime)
@@ -90,22 +110,28 @@ static bool anybody_awake(const struct lido_runtime *runtime)
     return false;
 }
 
+/* Nobody has been awake for a while: whoever wakes from now on says so. False: somebody just has. */
+static bool leave_unwatched(struct lido_runtime *runtime)
+{
+    lido__store(&runtime->pool.unwatched, 1, LIDO__RELAXED);
+    lido__barrier_all(); /* pairs with the light fence of a worker that wakes */
+    return !anybody_awake(runtime);
+}
+
 /* How long the lifeguard may sleep. */
-static uint64_t look_at_workers(struct lido_runtime *runtime)
+static uint64_t look_at_workers(struct lido_runtime *runtime, uint64_t now)
 {
     struct lido__lifeguard *guard = &runtime->lifeguard;
-    uint64_t now = lido__clock_now();
-    if (!is_watched(runtime))
-        return LIDO__FOREVER;
+    uint64_t pace = pace_of(runtime);
+    if (pace == LIDO__FOREVER)
+        return pace;
     for (unsigned i = 0; i < runtime->pool.count; i++)
         look_at_worker(runtime, &runtime->pool.workers[i], now);
     guard->quiet = anybody_awake(runtime) ? 0 : guard->quiet + 1;
     if (guard->quiet < QUIET_LOOKS || runtime->pool.fenced)
-        return STALL_NS;
+        return pace;
     guard->quiet = 0;
-    lido__store(&runtime->pool.unwatched, 1, LIDO__RELAXED);
-    lido__barrier_all(); /* pairs with the light fence of a worker that wakes */
-    return anybody_awake(runtime) ? STALL_NS : LIDO__FOREVER;
+    return leave_unwatched(runtime) ? LIDO__FOREVER : pace;
 }
 
 /* ---- The thread -------------------------------------------------------------------------------- */
@@ -121,20 +147,32 @@ static bool change(struct lido__lifeguard *guard, enum lido__watch from, enum li
     return lido__cas(&guard->watch, &expected, to, LIDO__SEQ_CST, LIDO__SEQ_CST);
 }
 
-/* Until a section begins, or for so long; or not at all, if one has just begun. */
+static uint64_t after(uint64_t now, uint64_t timeout)
+{
+    return timeout == LIDO__FOREVER ? LIDO__FOREVER : now + timeout;
+}
+
+/* Whether something has begun that the lifeguard was not told of, as it seemed to be awake. */
+static bool has_missed(struct lido_runtime *runtime, uint64_t timeout)
+{
+    /* Pairs with the exchange in lido__lifeguard_watch. */
+    if (timeout == LIDO__FOREVER && pace_of(runtime) != LIDO__FOREVER &&
+        !lido__load(&runtime->pool.unwatched, LIDO__SEQ_CST))
+        return true;
+    for (unsigned i = 0; i < runtime->pool.count; i++)
+        if (lido__section_seen(&runtime->pool.workers[i]))
+            return true;
+    return false;
+}
+
+/* Until a section begins, or a worker wakes that nobody watches, or for so long. */
 static void sleep_fully(struct lido_runtime *runtime, uint64_t timeout)
 {
     struct lido__lifeguard *guard = &runtime->lifeguard;
     if (!change(guard, LIDO__WATCH_AWAKE, LIDO__WATCH_ASLEEP))
         return;
-    /* Pairs with the exchange in watch: somebody may have woken since the lifeguard said that it sleeps. */
-    bool any = timeout == LIDO__FOREVER && is_watched(runtime) &&
-               !lido__load(&runtime->pool.unwatched, LIDO__SEQ_CST);
-    for (unsigned i = 0; i < runtime->pool.count && !any; i++)
-        any = lido__section_seen(&runtime->pool.workers[i]);
-    if (any)
-        change(guard, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE);
-    lido__futex_wait(&guard->watch, LIDO__WATCH_ASLEEP, timeout);
+    if (!has_missed(runtime, timeout))
+        lido__futex_wait(&guard->watch, LIDO__WATCH_ASLEEP, timeout);
     change(guard, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE);
 }
 
@@ -142,55 +180,63 @@ static void stand_watch(void *arg)
 {
     struct lido_runtime *runtime = arg;
     struct lido__lifeguard *guard = &runtime->lifeguard;
-    uint64_t nap = NAP_NS;
+    uint64_t nap = NAP_NS, due = 0; /* when the workers are looked at again */
     lido__thread_sleep_precisely();
     while (!is_over(guard)) {
-        nap = look_at_sections(runtime) ? NAP_NS : 2 * nap;
+        uint64_t now = lido__clock_now();
+        nap = look_at_sections(runtime, now) ? NAP_NS : 2 * nap;
+        if (now >= due)
+            due = after(now, look_at_workers(runtime, now));
         if (nap <= NAP_MAX_NS) {
             lido__futex_wait(&guard->watch, LIDO__WATCH_AWAKE, nap);
         } else {
-            sleep_fully(runtime, look_at_workers(runtime));
+            sleep_fully(runtime, due == LIDO__FOREVER ? due : due - now);
+            due = due == LIDO__FOREVER ? 0 : due;
             nap = NAP_NS;
         }
     }
 }
 
-static void start(struct lido_runtime *runtime)
+/* False: there is no thread for it; somebody else may try again. */
+static bool start(struct lido_runtime *runtime)
 {
     struct lido__lifeguard *guard = &runtime->lifeguard;
     char name[LIDO__THREAD_NAME_MAX];
     struct lido__thread_config config = {.name = name, .cpu = LIDO__CPU_ANY};
     if (!change(guard, LIDO__WATCH_ABSENT, LIDO__WATCH_AWAKE))
-        return;
+        return true;
     snprintf(name, sizeof(name), "%sguard", runtime->name_prefix);
     guard->started = lido__thread_start(&guard->thread, &config, stand_watch, runtime) == 0;
     if (!guard->started)
         change(guard, LIDO__WATCH_AWAKE, LIDO__WATCH_ABSENT);
+    return guard->started;
+}
+
+static bool rouse(struct lido_runtime *runtime, uint32_t watch)
+{
+    struct lido__lifeguard *guard = &runtime->lifeguard;
+    if (watch == LIDO__WATCH_ABSENT)
+        return start(runtime);
+    if (change(guard, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE))
+        lido__futex_wake(&guard->watch, 1);
+    return true;
 }
 
 void lido__lifeguard_watch(struct lido__pool *pool)
 {
     struct lido_runtime *runtime = pool->runtime;
-    struct lido__lifeguard *guard = &runtime->lifeguard;
     lido__exchange(&pool->unwatched, 0, LIDO__SEQ_CST);
-    if (lido__load(&guard->watch, LIDO__SEQ_CST) == LIDO__WATCH_ABSENT)
-        start(runtime);
-    else if (change(guard, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE))
-        lido__futex_wake(&guard->watch, 1);
+    if (!rouse(runtime, lido__load(&runtime->lifeguard.watch, LIDO__SEQ_CST)))
+        lido__store(&pool->unwatched, 1, LIDO__RELAXED);
 }
 
 void lido__lifeguard_call(struct lido__worker *worker)
 {
     struct lido_runtime *runtime = worker->pool->runtime;
-    struct lido__lifeguard *guard = &runtime->lifeguard;
     /* Sequentially consistent, as the exchange with which the section has begun. */
-    uint32_t watch = lido__load(&guard->watch, LIDO__SEQ_CST);
-    if (__builtin_expect(watch == LIDO__WATCH_AWAKE, 1))
-        return;
-    if (watch == LIDO__WATCH_ABSENT)
-        start(runtime);
-    else if (change(guard, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE))
-        lido__futex_wake(&guard->watch, 1);
+    uint32_t watch = lido__load(&runtime->lifeguard.watch, LIDO__SEQ_CST);
+    if (__builtin_expect(watch != LIDO__WATCH_AWAKE, 0))
+        rouse(runtime, watch);
 }
 
 void lido__lifeguard_fini(struct lido__lifeguard *guard)

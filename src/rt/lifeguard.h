@@ -6,7 +6,8 @@
  * lifeguard, which looks at all workers every so often (the idea is that of Go's sysmon).
  *
  * While there are sections it looks every 20 us; when it has seen none twice it sleeps until the next one
- * begins. So a section has to wake it only when there was none for a while. That no section begins unseen at the moment in which it falls asleep:
+ * begins. So a section has to wake it only when there was none for a while. That no section begins
+ * unseen at the moment in which it falls asleep:
  *
  *     section                         lifeguard
  *     worker->section = odd           watch = ASLEEP
@@ -18,8 +19,11 @@
  * rescued (sched/rescue.h). For that it looks every millisecond while a worker is awake. If none has been for a
  * while, it says so in pool->unwatched and sleeps fully; the next worker that wakes calls it.
  *
- * The thread is started by the first section, or the first worker to be watched. If it cannot be, the next section tries again, and a
- * worker whose section blocks blocks with it.
+ * Its third duty, if watch_ms asks for it: a worker that has been in one poll for so long is reported
+ * (watch.h).
+ *
+ * The thread is started by the first section, or the first worker to be watched. If it cannot be, the next
+ * one tries again; and a worker whose section blocks blocks with it.
  */
 #ifndef LIDO_RT_LIFEGUARD_H
 #define LIDO_RT_LIFEGUARD_H
@@ -46,8 +50,9 @@ struct lido__lifeguard {
 struct lido__watched {
     uint32_t ticket;   /* of the section it was last seen in, or 0 */
     uint64_t due;      /* ns: when it is to be taken from its thread, if that is still in it */
-    uint64_t progress; /* when last looked at (sched/rescue.h), or 0 */
+    uint64_t progress; /* when last looked at ; 0: in no task */
     uint64_t since;    /* ns: when that was first seen */
+    bool reported;     /* since then */
 };
 
 /* pool->watch: a worker is awake, and nobody watches. On its thread. */

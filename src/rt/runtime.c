@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/fault.h"
 #include "rt/fault.h"
+#include "rt/watch.h"
 #include "sched/share.h"
 #include "sched/spawn.h"
 
@@ -55,6 +56,8 @@ static int make_workers(struct lido_runtime *runtime)
         free_workers(runtime, made);
     else
         lido__share_init(pool);
+    if (runtime->settings.config.watch_ms)
+        pool->unwatched = 1; /* the first worker that is carried calls the lifeguard */
     return r;
 }
 
@@ -107,6 +110,8 @@ static void free_runtime(struct lido_runtime *runtime)
 {
     if (runtime->settings.config.report_faults)
         lido__fault_handlers_release();
+    if (runtime->settings.config.watch_ms)
+        lido__watch_release();
     lido__stack_depot_fini(&runtime->stacks);
     pthread_mutex_destroy(&runtime->report_lock);
     free(runtime->name_prefix);
@@ -152,6 +157,8 @@ static int build(struct lido_runtime **ret_runtime, const lido_config *config, u
     init_pool(runtime);
     if (settings.config.report_faults)
         lido__fault_handlers_install(settings.config.on_fault);
+    if (settings.config.watch_ms)
+        lido__watch_install();
     r = furnish(runtime, first);
     if (r < 0) {
         free_runtime(runtime);

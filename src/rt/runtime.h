@@ -23,6 +23,7 @@
 struct lido__seat {
     struct lido__carrier carrier;
     int cpu;                        /* for whoever carries it, or LIDO__CPU_ANY */
+    struct lido__member *member;    /* who carries it, or is about to; under the crew's lock */
     struct lido__watched watched;   /* the lifeguard's */
     lido__shared uint32_t reported; /* a futex: the round of the last report that was answered */
 };

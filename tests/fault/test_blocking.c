@@ -96,8 +96,7 @@ static int retake_fails_at_first(void *arg)
 {
     struct gate gate = {0};
     (void)arg;
-    check_int(lido_blocking(seven, NULL), 7); /* the lifeguard is there */
-    lido__fault_plan("pthread_create", 1, -EAGAIN);
+    lido__fault_plan("pthread_create", 2, -EAGAIN); /* the first is the lifeguard itself */
     lido_task *neighbour = start(open_gate, &gate);
     check_int(lido_blocking(pass, &gate), 7);
     check(lido__fault_hit() != NULL);
@@ -110,6 +109,42 @@ static void the_lifeguard_tries_again_until_it_has_a_thread(void **state)
     lido_config config = small();
     (void)state;
     check_int(lido_run(&config, retake_fails_at_first, NULL), 0);
+}
+
+static void note_report(void *arg, const lido_watch_report *report)
+{
+    if (!report->blocking)
+        return;
+    check_string(report->task_where, "root");
+    check(report->frame_count > 0);
+    lido__fault_clear();
+    gate_open(arg);
+}
+
+/* Sleeps, for sanitizers deliver signals only there. */
+static int sleep_until_open(void *arg)
+{
+    struct gate *gate = arg;
+    while (!lido__load(&gate->open, LIDO__ACQUIRE))
+        usleep(100);
+    return 7;
+}
+
+static int block_unwatched(void *arg)
+{
+    lido__fault_plan_from("pthread_create", 1, -EAGAIN); /* the lifeguard is there */
+    return lido_blocking(sleep_until_open, arg) - 7;
+}
+
+static void a_section_that_keeps_its_worker_is_reported_as_such(void **state)
+{
+    struct gate gate = {0};
+    lido_config config = small();
+    (void)state;
+    config.watch_ms = 10;
+    config.on_watch = note_report;
+    config.hook_arg = &gate;
+    check_int(lido_run(&config, block_unwatched, &gate), 0);
 }
 
 /* ---- Everything, once --------------------------------------------------------------------------- */
@@ -176,6 +211,7 @@ int main(void)
         cmocka_unit_test(without_threads_sections_run_and_tasks_say_so),
         cmocka_unit_test(a_task_for_which_no_thread_can_be_started_waits_for_one),
         cmocka_unit_test(the_lifeguard_tries_again_until_it_has_a_thread),
+        cmocka_unit_test(a_section_that_keeps_its_worker_is_reported_as_such),
         cmocka_unit_test(each_failure_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

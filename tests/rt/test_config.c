@@ -113,6 +113,9 @@ static void each_field_has_its_range(void **state)
     config.max_fs = 40000;
     check_refused(&config, "max_fs", "40000");
     config = plain();
+    config.watch_ms = 3600001;
+    check_refused(&config, "watch_ms", "3600001");
+    config = plain();
     config.max_dns = UINT32_MAX;
     check_refused(&config, "max_dns", "4294967295");
 }

@@ -1,0 +1,168 @@
+#include "rt/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "rt/runtime.h"
+#include "sched/rescue.h"
+
+/* How long the lifeguard waits for a thread to answer. One that has the signal blocked does not. */
+#define ANSWER_NS 50000000u
+
+/* question.state, a futex */
+enum { NONE, ASKED, ANSWERING, ANSWERED };
+
+/* One at a time in the process: asked by a lifeguard, answered by the handler, on the thread that is asked. */
+static struct {
+    lido__shared uint32_t state;
+    pthread_t thread;
+    const struct lido__worker *worker;
+    uint64_t progress; /* it is still in the same poll */
+    bool still;        /* the answer: it is; and then: */
+    const char *name;
+    const char *where;
+    void *frames[LIDO__BACKTRACE_MAX];
+    size_t frame_count;
+} question;
+
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER; /* for the question */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;   /* for the handler's installation */
+static unsigned users;                                     /* under lock */
+static struct sigaction before; /* written while users is 0, read by the handler */
+
+/* ---- In the signal handler: nothing that is not async-signal-safe ------------------------------- */
+
+static void answer(const void *context)
+{
+    const struct lido__worker *worker = question.worker;
+    const lido_task *task = lido__load(&worker->current, LIDO__RELAXED);
+    question.still = task && lido__worker_progress(worker) == question.progress;
+    if (question.still) {
+        question.name = task->name;
+        question.where = task->where;
+        question.frame_count =
+            lido__backtrace_interrupted(context, question.frames, LIDO__BACKTRACE_MAX);
+    }
+    lido__store(&question.state, ANSWERED, LIDO__RELEASE);
+    lido__futex_wake(&question.state, 1);
+}
+
+static void pass_on(int signal, siginfo_t *info, void *context)
+{
+    if (before.sa_flags & SA_SIGINFO)
+        before.sa_sigaction(signal, info, context);
+    else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
+        before.sa_handler(signal);
+}
+
+static void on_signal(int signal, siginfo_t *info, void *context)
+{
+    uint32_t expected = ASKED;
+    int saved_errno = errno;
+    /* Acquire: pairs with the release in ask. */
+    bool asked = lido__load(&question.state, LIDO__ACQUIRE) == ASKED &&
+                 pthread_equal(question.thread, pthread_self()) &&
+                 lido__cas(&question.state, &expected, ANSWERING, LIDO__ACQ_REL, LIDO__RELAXED);
+    if (asked)
+        answer(context);
+    else
+        pass_on(signal, info, context);
+    errno = saved_errno;
+}
+
+/* ---- Installing -------------------------------------------------------------------------------- */
+
+void lido__watch_install(void)
+{
+    struct sigaction action = {
+        .sa_sigaction = on_signal,
+        .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART,
+    };
+    sigemptyset(&action.sa_mask);
+    lido__backtrace_prepare();
+    pthread_mutex_lock(&lock);
+    if (users++ == 0)
+        sigaction(SIGURG, &action, &before);
+    pthread_mutex_unlock(&lock);
+}
+
+void lido__watch_release(void)
+{
+    pthread_mutex_lock(&lock);
+    if (--users == 0)
+        sigaction(SIGURG, &before, NULL);
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- Asking ------------------------------------------------------------------------------------ */
+
+static bool is_answered(void)
+{
+    uint64_t until = lido__clock_now() + ANSWER_NS;
+    uint32_t state;
+    while ((state = lido__load(&question.state, LIDO__ACQUIRE)) != ANSWERED) {
+        uint64_t now = lido__clock_now();
+        if (now < until)
+            lido__futex_wait(&question.state, state, until - now);
+        else if (lido__cas(&question.state, &state, NONE, LIDO__ACQ_REL, LIDO__ACQUIRE))
+            return false; /* in vain; should the handler come yet, it finds no question */
+    }
+    return true;
+}
+
+static void send_question(pthread_t thread)
+{
+    question.thread = thread;
+    lido__store(&question.state, ASKED, LIDO__RELEASE);
+    pthread_kill(thread, SIGURG);
+}
+
+/* Fills the report in. False: the worker has come back meanwhile. */
+static bool ask(struct lido_runtime *runtime, struct lido__worker *worker,
+                lido_watch_report *report)
+{
+    question.worker = worker;
+    question.progress = lido__worker_progress(worker);
+    question.frame_count = 0;
+    if (!lido__crew_with_thread_of(&runtime->crew, worker, send_question))
+        return false;
+    if (!is_answered())
+        return true;
+    lido__store(&question.state, NONE, LIDO__RELAXED);
+    report->task_name = question.name;
+    report->task_where = question.where;
+    report->frames = question.frames;
+    report->frame_count = question.frame_count;
+    return question.still;
+}
+
+static void say(const lido_watch_report *report)
+{
+    dprintf(STDERR_FILENO, "lido: worker %u has been in %s %s%s%s for %lld ms:\n", report->worker,
+            report->blocking ? "a blocking section of task" : "task",
+            report->task_name ? report->task_name : "(unnamed)",
+            report->task_where ? ", spawned at " : "", report->task_where ? report->task_where : "",
+            (long long)report->ms);
+    lido__backtrace_write(STDERR_FILENO, report->frames, report->frame_count);
+}
+
+void lido__watch_report(struct lido_runtime *runtime, struct lido__worker *worker, bool blocking,
+                        uint64_t since, uint64_t now)
+{
+    const lido_config *config = &runtime->settings.config;
+    lido_watch_report report = {
+        .worker = worker->index,
+        .ms = (int64_t)((now - since) / 1000000),
+        .blocking = blocking,
+    };
+    pthread_mutex_lock(&asking);
+    if (ask(runtime, worker, &report)) {
+        if (runtime->settings.debug)
+            say(&report);
+        if (config->on_watch)
+            config->on_watch(config->hook_arg, &report);
+    }
+    pthread_mutex_unlock(&asking);
+}

@@ -1,0 +1,246 @@
+/* The watch: who is reported, as what, how often, and to whom. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os/os.h"
+#include "support/death.h"
+#include "support/gate.h"
+#include "support/runtime.h"
+
+enum { LIMIT_MS = 20 };
+
+struct watched {
+    lido__shared uint32_t reports;
+    lido_watch_report last;
+    void *frames[64];
+    void *caller; /* an address in the task that does not come back */
+    struct gate gate;
+};
+
+static void note_report(void *arg, const lido_watch_report *report)
+{
+    struct watched *watched = arg;
+    check(lido_self() == NULL);
+    if (!report->task_name || strcmp(report->task_name, "hog") != 0)
+        return; /* on a machine that is busy with other things anybody may take long */
+    watched->last = *report;
+    check(report->frame_count <= COUNT(watched->frames));
+    if (report->frame_count)
+        memcpy(watched->frames, report->frames, report->frame_count * sizeof(void *));
+    lido__fetch_add(&watched->reports, 1, LIDO__RELEASE);
+}
+
+static unsigned reports_of(const struct watched *watched)
+{
+    return lido__load(&watched->reports, LIDO__ACQUIRE);
+}
+
+static lido_config watching(struct watched *watched, unsigned limit_ms)
+{
+    lido_config config = LIDO_CONFIG_INIT;
+    config.workers = 1;
+    config.watch_ms = limit_ms;
+    config.on_watch = note_report;
+    config.hook_arg = watched;
+    return config;
+}
+
+/* Does not come back until it has been reported so often. Sleeps, for sanitizers deliver signals only there. */
+static __attribute__((noinline)) void keep_worker(struct watched *watched, unsigned reports)
+{
+    watched->caller = __builtin_return_address(0);
+    while (reports_of(watched) < reports)
+        usleep(100);
+    uint64_t until = lido_now() + 2000000 * LIMIT_MS;
+    while (lido_now() < until)
+        usleep(100);
+    check_int(reports_of(watched), reports); /* once for each poll */
+}
+
+static void check_hog(const struct watched *watched)
+{
+    const lido_watch_report *last = &watched->last;
+    check_int(last->worker, 0);
+    check_string(last->task_name, "hog");
+    check(strstr(last->task_where, "test_watch.c:") != NULL);
+    check(last->ms >= LIMIT_MS);
+    check(!last->blocking);
+    bool found = false;
+    for (size_t i = 0; i < last->frame_count; i++)
+        found |= watched->frames[i] == watched->caller;
+    check(found);
+}
+
+static int hog(void *arg)
+{
+    struct watched *watched = arg;
+    keep_worker(watched, 1);
+    check_hog(watched);
+    check_int(lido_yield(), 0);
+    keep_worker(watched, 2);
+    check_hog(watched);
+    return 0;
+}
+
+static lido_task *start_named(lido_fn fn, void *arg)
+{
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    lido_task *task;
+    options.name = "hog";
+    check_int(lido_spawn_with(&task, fn, arg, &options), 0);
+    return task;
+}
+
+static int run_hog(void *arg)
+{
+    return finish(start_named(hog, arg));
+}
+
+static void a_task_that_does_not_come_back_is_reported_once_for_each_poll(void **state)
+{
+    struct watched watched = {0};
+    lido_config config = watching(&watched, LIMIT_MS);
+    lido_runtime *runtime;
+    (void)state;
+    check_int(lido_run(&config, run_hog, &watched), 0);
+    check_int(watched.reports, 2);
+    watched.reports = 0;
+    config.report_faults = true;
+    check_int(lido_runtime_new(&runtime, &config), 0);
+    check_int(lido_block_on(runtime, run_hog, &watched), 0);
+    runtime_end(runtime);
+    check_int(watched.reports, 2);
+}
+
+static int pass(void *arg)
+{
+    gate_pass(arg);
+    return 0;
+}
+
+static int open_gate(void *arg)
+{
+    gate_open(arg);
+    return 0;
+}
+
+/* The first thread is in a section that takes longer than the limit, which is what sections are for. */
+static int hog_on_second_thread(void *arg)
+{
+    struct watched *watched = arg;
+    check_int(lido_sleep(2 * LIMIT_MS), 0);
+    check_int(reports_of(watched), 0);
+    hog(arg);
+    return open_gate(&watched->gate);
+}
+
+static int block_and_hog(void *arg)
+{
+    struct watched *watched = arg;
+    lido_task *task = start_named(hog_on_second_thread, arg);
+    check_int(lido_blocking(pass, &watched->gate), 0);
+    return finish(task);
+}
+
+static void the_thread_that_carries_the_worker_now_is_asked(void **state)
+{
+    struct watched watched = {0};
+    lido_config config = watching(&watched, LIMIT_MS);
+    (void)state;
+    check_int(lido_run(&config, block_and_hog, &watched), 0);
+    check_int(watched.reports, 2);
+}
+
+static int come_back(void *arg)
+{
+    uint64_t until = lido_now() + 1000000000;
+    while (lido_now() < until)
+        check_int(lido_yield(), 0);
+    check_int(lido_sleep(1), 0);
+    (void)arg;
+    return 0;
+}
+
+static int run_that_comes_back(void *arg)
+{
+    return finish(start_named(come_back, arg));
+}
+
+static void a_task_that_comes_back_is_not_reported(void **state)
+{
+    struct watched watched = {0};
+    lido_config config = watching(&watched, 400);
+    (void)state;
+    check_int(lido_run(&config, run_that_comes_back, NULL), 0);
+    check_int(watched.reports, 0);
+}
+
+/* ---- The operator ------------------------------------------------------------------------------- */
+
+static void run_in_debug(void *arg)
+{
+    struct watched watched = {0};
+    lido_config config = watching(&watched, LIMIT_MS);
+    setenv("LIDO_DEBUG", arg, 1);
+    check_int(lido_run(&config, run_hog, &watched), 0);
+}
+
+static void reports_go_to_stderr_if_the_operator_wants(void **state)
+{
+    struct death death;
+    char on[] = "1", off[] = "0";
+    (void)state;
+    death_of(run_in_debug, on, &death);
+    check(WIFEXITED(death.status));
+    check_int(WEXITSTATUS(death.status), 0);
+    check(strstr(death.told, "lido: worker 0 has been in task hog, spawned at ") != NULL);
+    check(strstr(death.told, "test_watch.c:") != NULL);
+    death_of(run_in_debug, off, &death);
+    check_string(death.told, "");
+}
+
+/* ---- The signal --------------------------------------------------------------------------------- */
+
+static int foreign;
+
+static void on_foreign(int signal)
+{
+    foreign += signal == SIGURG;
+}
+
+static int raise_foreign(void *arg)
+{
+    (void)arg;
+    raise(SIGURG);
+    return 0;
+}
+
+static void a_signal_that_is_not_the_lifeguards_goes_where_it_went(void **state)
+{
+    struct watched watched = {0};
+    lido_config config = watching(&watched, LIMIT_MS);
+    struct sigaction mine = {.sa_handler = on_foreign}, before, after;
+    (void)state;
+    check_int(lido_run(&config, raise_foreign, NULL), 0); /* by default nowhere */
+    check_int(sigaction(SIGURG, &mine, &before), 0);
+    check_int(lido_run(&config, raise_foreign, NULL), 0);
+    check_int(foreign, 1);
+    check_int(sigaction(SIGURG, &before, &after), 0);
+    check(after.sa_handler == on_foreign);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        /* First, for it forks, which a process with threads should not. */
+        cmocka_unit_test(reports_go_to_stderr_if_the_operator_wants),
+        cmocka_unit_test(a_task_that_does_not_come_back_is_reported_once_for_each_poll),
+        cmocka_unit_test(the_thread_that_carries_the_worker_now_is_asked),
+        cmocka_unit_test(a_task_that_comes_back_is_not_reported),
+        cmocka_unit_test(a_signal_that_is_not_the_lifeguards_goes_where_it_went),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
