@@ -6,6 +6,7 @@
 #
 #   echo          CPU time per request of 64 bytes; 1, 64 and 1000 connections; 1 worker
 #   growth        the same with 2 and 4 workers against 1
+#   balance       two workers that steal, when all connections begin on one
 #   crowd         the same with 64 active connections of 10 000 against 64 alone
 #   syscalls      system calls per request (strace)
 #   instructions  user-space instructions per request (valgrind)
@@ -33,6 +34,7 @@ jobs=
 rounds=7
 seconds=1
 hog_seconds=3
+balance_seconds=4
 repeat=9
 quick=false
 command="bench/run.sh $*"
@@ -95,6 +97,7 @@ command_of() {
     case $1 in
     bare) say "$build/bench/bare_epoll --listen 127.0.0.1:0 --workers ${2:-1}" ;;
     bare2) say "$build/bench/bare_epoll --listen 127.0.0.1:0 --idle-threads 1" ;;
+    stealing) say "$build/examples/echo --listen 127.0.0.1:0 --scheduler work-stealing --workers ${2:-1} --quiet" ;;
     lido) say "$build/examples/echo --listen 127.0.0.1:0 --workers ${2:-1} --quiet" ;;
     future) say "$build/examples/echo_future --listen 127.0.0.1:0 --workers ${2:-1} --quiet" ;;
     esac
@@ -174,7 +177,7 @@ echo_of() {
     : >"$work/costs"
     round=0
     while [ "$round" -lt "$rounds" ]; do
-        for kind in bare lido future bare2 bare; do
+        for kind in bare lido future bare2 bare stealing; do
             start "$kind"
         done
         # shellcheck disable=SC2086 # arguments
@@ -189,6 +192,8 @@ echo_of() {
         figure "lido future, $1 connections" ns - $(stats '$3' "$work/costs")
         figure "  lido fiber / bare, $1 connections" x 1.02 $(stats '2 * $2 / ($1 + $5)' "$work/costs")
         figure "  lido future / bare, $1 connections" x 1.02 $(stats '2 * $3 / ($1 + $5)' "$work/costs")
+        figure "  lido work-stealing / bare, $1 connections" x 1.04 \
+            $(stats '2 * $6 / ($1 + $5)' "$work/costs")
         figure "  control: bare / bare, $1 connections" x - $(stats '$5 / $1' "$work/costs")
         figure "  control: bare + idle thread / bare, $1" x - \
             $(stats '2 * $4 / ($1 + $5)' "$work/costs")
@@ -233,6 +238,39 @@ job_growth() {
         figure "  lido / bare, 2 workers" x 1.02 $(stats '$2 / $5' "$work/costs")
         figure "  lido / bare, 4 workers" x 1.02 $(stats '$3 / $6' "$work/costs")
     }
+}
+
+# cpu_of PID: "thread ticks" for each thread.
+cpu_of() {
+    for thread in /proc/"$1"/task/*; do
+        # The name may have blanks and is in parentheses: the 12th and 13th after it are user and system time.
+        sed 's/.*) //' "$thread/stat" | awk -v thread="${thread##*/}" '{ print thread, $12 + $13 }'
+    done
+}
+
+# All connections begin on the worker that accepts. The load is not pinned: as in growth.
+job_balance() {
+    heading "Work stealing: 64 connections that all began on one of two workers"
+    pinned_load=$on_load_cpu
+    on_load_cpu=
+    : >"$work/costs"
+    round=0
+    while [ "$round" -lt "$rounds" ]; do
+        start_server "$build/bench/hog_echo" --scheduler work-stealing --workers 2
+        pid=${server_pids# }
+        cpu_of "$pid" >"$work/before"
+        # shellcheck disable=SC2086 # arguments
+        load --seconds "$balance_seconds" --connections 64 $servers
+        cpu_of "$pid" >"$work/after"
+        stop_servers
+        awk 'FNR == NR { before[$1] = $2; next } { print $2 - before[$1] }' \
+            "$work/before" "$work/after" | sort -rn | head -n 2 | tr '\n' ' ' >>"$work/costs"
+        echo >>"$work/costs"
+        round=$((round + 1))
+    done
+    on_load_cpu=$pinned_load
+    # shellcheck disable=SC2046 # three numbers
+    figure "CPU time of the busier worker / of the other" x 1.2 $(stats '$1 / $2' "$work/costs")
 }
 
 job_crowd() {
@@ -496,7 +534,7 @@ conclude() {
 
 # --- main ---------------------------------------------------------------------------------------
 
-all="echo growth crowd syscalls instructions idle micro sleepers sched blocking hog"
+all="echo growth balance crowd syscalls instructions idle micro sleepers sched blocking hog"
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
@@ -504,6 +542,7 @@ while [ $# -gt 0 ]; do
         rounds=3
         seconds=0.3
         hog_seconds=1
+        balance_seconds=2
         repeat=5
         ;;
     --build)
