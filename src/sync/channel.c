@@ -1,8 +1,8 @@
 /*
- * Channels: a ring under the word, and two queues.
+ * Channels: a ring under a lock, and two queues.
  *
  * Who waits is not given a message, or room, but the right to one: a message of those in the ring that no
- * newcomer gets, or room that no newcomer fills. It is used when the task runs, under the word again. So a
+ * newcomer gets, or room that no newcomer fills. It is used when the task runs, under the lock again. So a
  * right that is not used any more goes to the next, messages stay in order and never exceed the capacity.
  *
  *     receivers wait only while no message is without an owner:  count <= reserved
@@ -16,13 +16,12 @@
 #include <string.h>
 
 #include "base/fault.h"
-#include "sync/waitq.h"
-
-#define CLOSED LIDO__WORD_OWN
+#include "sync/biased.h"
 
 struct lido_channel {
-    lido__shared uint32_t word; /* protects all but `refs` */
+    struct lido__biased lock; /* of all but `refs` */
     lido__shared uint32_t refs;
+    bool closed;
     size_t size; /* of an element */
     size_t capacity;
     size_t head;     /* of the oldest element */
@@ -63,7 +62,7 @@ void lido_channel_drop(lido_channel *channel)
         free(channel);
 }
 
-/* ---- The ring. The word is held ------------------------------------------------------------------- */
+/* ---- The ring. The lock is held ------------------------------------------------------------------- */
 
 /* Most elements are pointers or numbers: these are copied without a call. */
 static inline void copy(void *to, const void *from, size_t size)
@@ -101,73 +100,92 @@ static inline bool has_room(const struct lido_channel *channel)
 }
 
 /* Nothing will ever come. While a message is reserved it may yet be forgone, and go to another. */
-static inline bool is_over(const struct lido_channel *channel, uint32_t word)
+static inline bool is_over(const struct lido_channel *channel)
 {
-    return word & CLOSED && channel->count == 0;
+    return channel->closed && channel->count == 0;
 }
 
-static void serve(struct lido_channel *channel, uint32_t word)
+static void serve(struct lido_channel *channel)
 {
-    while (channel->receivers.first && (has_message(channel) || is_over(channel, word))) {
+    while (channel->receivers.first && (has_message(channel) || is_over(channel))) {
         channel->reserved++;
         lido__waitq_grant(&channel->receivers);
     }
-    while (channel->senders.first && (has_room(channel) || word & CLOSED)) {
+    while (channel->senders.first && (has_room(channel) || channel->closed)) {
         channel->promised++;
         lido__waitq_grant(&channel->senders);
     }
 }
 
-/* Grants what there is now to those who wait, and gives the word back. */
-static inline void unlock(struct lido_channel *channel, uint32_t word)
+static inline bool lock(struct lido_channel *channel)
+{
+    return lido__biased_lock(&channel->lock, lido__worker_current());
+}
+
+/* Grants what there is now to those who wait. `token`: what lock has returned. */
+static inline void unlock(struct lido_channel *channel, bool token)
 {
     if (__builtin_expect(channel->receivers.first || channel->senders.first, 0))
-        serve(channel, word);
-    lido__word_unlock(&channel->word, word);
+        serve(channel);
+    lido__biased_unlock(&channel->lock, token);
 }
 
 void lido_channel_close(lido_channel *channel)
 {
-    unlock(channel, lido__word_lock(&channel->word) | CLOSED);
+    bool token = lock(channel);
+    channel->closed = true;
+    unlock(channel, token);
 }
 
 /* ---- Waiters -------------------------------------------------------------------------------------- */
 
 static struct lido_channel *channel_of(const struct lido__wait *wait)
 {
-    return lido__container_of(wait->word, struct lido_channel, word);
+    return lido__container_of(wait->word, struct lido_channel, lock.word);
 }
 
-static uint32_t leave_senders(struct lido__wait *wait, uint32_t word)
+static bool leave(struct lido__wait *wait, struct lido__waitq *queue)
 {
-    lido__waitq_remove(&channel_of(wait)->senders, wait);
-    return word;
+    struct lido_channel *channel = channel_of(wait);
+    bool token = lock(channel);
+    bool listed = lido__wait_state(wait) == LIDO__WAIT_LISTED;
+    if (listed) {
+        lido__waitq_remove(queue, wait);
+        lido__store(&wait->state, LIDO__WAIT_IDLE, LIDO__RELAXED);
+    }
+    unlock(channel, token);
+    return listed;
 }
 
-static uint32_t leave_receivers(struct lido__wait *wait, uint32_t word)
+static bool withdraw_sender(struct lido__wait *wait)
 {
-    lido__waitq_remove(&channel_of(wait)->receivers, wait);
-    return word;
+    return leave(wait, &channel_of(wait)->senders);
+}
+
+static bool withdraw_receiver(struct lido__wait *wait)
+{
+    return leave(wait, &channel_of(wait)->receivers);
 }
 
 static void undo_send(struct lido__wait *wait)
 {
     struct lido_channel *channel = channel_of(wait);
-    uint32_t word = lido__word_lock(&channel->word);
+    bool token = lock(channel);
     channel->promised--;
-    unlock(channel, word);
+    unlock(channel, token);
 }
 
 static void undo_receive(struct lido__wait *wait)
 {
     struct lido_channel *channel = channel_of(wait);
-    uint32_t word = lido__word_lock(&channel->word);
+    bool token = lock(channel);
     channel->reserved--;
-    unlock(channel, word);
+    unlock(channel, token);
 }
 
-static const struct lido__wait_kind sending = {.leave = leave_senders, .undo = undo_send};
-static const struct lido__wait_kind receiving = {.leave = leave_receivers, .undo = undo_receive};
+static const struct lido__wait_kind sending = {.withdraw = withdraw_sender, .undo = undo_send};
+static const struct lido__wait_kind receiving = {.withdraw = withdraw_receiver,
+                                                 .undo = undo_receive};
 
 /* ---- Sending -------------------------------------------------------------------------------------- */
 
@@ -175,9 +193,9 @@ static const struct lido__wait_kind receiving = {.leave = leave_receivers, .undo
 static inline __attribute__((always_inline)) int offer(struct lido_channel *channel,
                                                        const void *element, struct lido__wait *wait)
 {
-    uint32_t word = lido__word_lock(&channel->word);
+    bool token = lock(channel);
     int r = 0;
-    if (__builtin_expect(word & CLOSED, 0)) {
+    if (__builtin_expect(channel->closed, 0)) {
         r = -EPIPE;
     } else if (__builtin_expect(has_room(channel), 1)) {
         put(channel, element);
@@ -186,19 +204,19 @@ static inline __attribute__((always_inline)) int offer(struct lido_channel *chan
         if (wait)
             lido__waitq_push(&channel->senders, wait);
     }
-    unlock(channel, word);
+    unlock(channel, token);
     return r;
 }
 
 /* Uses the right that has been granted. */
 static int send_granted(struct lido_channel *channel, const void *element)
 {
-    uint32_t word = lido__word_lock(&channel->word);
-    int r = word & CLOSED ? -EPIPE : 0;
+    bool token = lock(channel);
+    int r = channel->closed ? -EPIPE : 0;
     channel->promised--;
     if (r == 0)
         put(channel, element);
-    unlock(channel, word);
+    unlock(channel, token);
     return r;
 }
 
@@ -206,7 +224,7 @@ static __attribute__((noinline)) int send_waiting(struct lido__worker *worker,
                                                   struct lido_channel *channel, const void *element)
 {
     struct lido__wait wait;
-    lido__wait_init(&wait, &sending, &channel->word, worker->current);
+    lido__wait_init(&wait, &sending, &channel->lock.word, worker->current);
     int r = offer(channel, element, &wait);
     if (r != -EAGAIN)
         return r;
@@ -237,7 +255,7 @@ int lido_channel_send_poll(lido_channel *channel, const void *element, lido_wait
     if (r)
         return r;
     if (lido__wait_state(wait) == LIDO__WAIT_IDLE) {
-        lido__wait_init(wait, &sending, &channel->word, wait->task);
+        lido__wait_init(wait, &sending, &channel->lock.word, wait->task);
         r = offer(channel, element, wait);
         return r == -EAGAIN ? LIDO_PENDING : r;
     }
@@ -251,30 +269,30 @@ int lido_channel_send_poll(lido_channel *channel, const void *element, lido_wait
 static inline __attribute__((always_inline)) int take(struct lido_channel *channel, void *element,
                                                       struct lido__wait *wait)
 {
-    uint32_t word = lido__word_lock(&channel->word);
+    bool token = lock(channel);
     int r = 0;
     if (__builtin_expect(has_message(channel), 1)) {
         get(channel, element);
-    } else if (is_over(channel, word)) {
+    } else if (is_over(channel)) {
         r = -EPIPE;
     } else {
         r = -EAGAIN;
         if (wait)
             lido__waitq_push(&channel->receivers, wait);
     }
-    unlock(channel, word);
+    unlock(channel, token);
     return r;
 }
 
 /* Uses the right that has been granted. */
 static int receive_granted(struct lido_channel *channel, void *element)
 {
-    uint32_t word = lido__word_lock(&channel->word);
-    int r = is_over(channel, word) ? -EPIPE : 0;
+    bool token = lock(channel);
+    int r = is_over(channel) ? -EPIPE : 0;
     channel->reserved--;
     if (r == 0)
         get(channel, element);
-    unlock(channel, word);
+    unlock(channel, token);
     return r;
 }
 
@@ -282,7 +300,7 @@ static __attribute__((noinline)) int receive_waiting(struct lido__worker *worker
                                                      struct lido_channel *channel, void *element)
 {
     struct lido__wait wait;
-    lido__wait_init(&wait, &receiving, &channel->word, worker->current);
+    lido__wait_init(&wait, &receiving, &channel->lock.word, worker->current);
     int r = take(channel, element, &wait);
     if (r != -EAGAIN)
         return r;
@@ -313,7 +331,7 @@ int lido_channel_recv_poll(lido_channel *channel, void *element, lido_wait *publ
     if (r)
         return r;
     if (lido__wait_state(wait) == LIDO__WAIT_IDLE) {
-        lido__wait_init(wait, &receiving, &channel->word, wait->task);
+        lido__wait_init(wait, &receiving, &channel->lock.word, wait->task);
         r = take(channel, element, wait);
         return r == -EAGAIN ? LIDO_PENDING : r;
     }

@@ -53,6 +53,8 @@ void lido__waitq_grant(struct lido__waitq *queue)
 /* A waiter that was listed wants to leave. False: too late, it has been granted what it waited for. */
 static bool withdraw(struct lido__wait *wait)
 {
+    if (wait->kind->withdraw)
+        return wait->kind->withdraw(wait);
     uint32_t word = lido__word_lock(wait->word);
     bool listed = lido__wait_state(wait) != LIDO__WAIT_GRANTED;
     if (listed) {

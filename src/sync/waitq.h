@@ -44,6 +44,8 @@ struct lido__wait_kind {
     /* A listed waiter gives up: leaves its queue, and what that changes for the others. The word is held;
        returns the new one. */
     uint32_t (*leave)(struct lido__wait *wait, uint32_t word);
+    /* Or, if more than the word is to be held: all of it (see withdraw in waitq.c). */
+    bool (*withdraw)(struct lido__wait *wait);
     /* A waiter does not want what it has been granted: it goes to the next. The word is not held. */
     void (*undo)(struct lido__wait *wait);
 };
