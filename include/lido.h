@@ -159,7 +159,8 @@ typedef struct lido_config {
     /*
      * Called on each thread of the runtime, after it has started and before it ends. `thread` counts
      * them from 0 as they start (the caller of lido_run is 0); the first ones are the workers', in
-     * their order, those that are started because others block come after them.
+     * their order, those that are started because others block come after them. A thread that is still in a
+     * name lookup when the runtime has ended is left behind, and does not call before_stop.
      */
     void (*after_start)(void *hook_arg, unsigned thread);
     void (*before_stop)(void *hook_arg, unsigned thread);
@@ -616,7 +617,7 @@ LIDO_API int lido_blocking(lido_fn fn, void *arg);
 typedef enum lido_blocking_pool {
     LIDO_POOL_USER = 0, /* lido_config.max_blocking, shared with lido_blocking */
     LIDO_POOL_FS = 1,   /* max_fs */
-    LIDO_POOL_DNS = 2   /* max_dns */
+    LIDO_POOL_DNS = 2   /* max_dns, shared with lido_resolve */
 } lido_blocking_pool;
 
 typedef struct lido_blocking_options {
@@ -683,9 +684,10 @@ LIDO_API int lido_address_from_sockaddr(lido_address *address, const void *socka
 LIDO_API const void *lido_address_sockaddr(const lido_address *address, size_t *length);
 /*
  * Resolves "host:port" (names too; a service name may stand for the port) into at most `capacity`
- * addresses, in the order of preference of the system; returns how many. A name is looked up by a
- * helper thread; the calling task waits. -EINVAL: no port. -ENOENT: no such name. -EAGAIN: the
- * name server did not answer.
+ * addresses, in the order of preference of the system; returns how many. A name is looked up on a thread
+ * of the DNS pool (see lido_spawn_blocking); the calling task waits, first for its turn. A lookup that
+ * nobody waits for any more does not hold up the end of the runtime. -EINVAL: no port. -ENOENT: no such
+ * name. -EAGAIN: the name server did not answer, or no thread could be started.
  */
 LIDO_API int lido_resolve(const char *host_port, lido_address *addresses, size_t capacity);
 

@@ -1,36 +1,25 @@
 #include "net/lookup.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <netdb.h>
 #include <stdlib.h>
 
 #include "base/fault.h"
-#include "base/list.h"
-#include "os/os.h"
-#include "sched/wake.h"
+#include "fiber/fiber.h"
+#include "sched/job.h"
 
-enum lookup_state { WAITING, RUNNING, DONE, ABANDONED };
+enum { RUNNING, DONE, ABANDONED };
 
-struct lido__lookup {
-    struct lido__node waiting; /* in lookups.waiting, while WAITING */
-    enum lookup_state state;
-    lido_waker waker; /* owned; the thread takes it when it is done, the task when it leaves */
+struct lookup {
+    struct lido__job job;
+    lido__shared uint32_t state;
+    lido_waker waker; /* owned by the thread */
     struct lido__host_port parts;
-    struct lido__thread thread; /* the one that was started for this lookup, if one was */
-    struct addrinfo *found;     /* written by the thread, valid when DONE */
-    int error;                  /* negative errno, likewise */
+    struct addrinfo *found; /* written by the thread, valid when DONE */
+    int error;              /* negative errno, likewise */
 };
 
-static struct {
-    pthread_mutex_t lock; /* for all of this, and for state and waker of all lookups */
-    unsigned running;     /* threads */
-    struct lido__node waiting;
-} lookups = {
-    .lock = PTHREAD_MUTEX_INITIALIZER,
-    .waiting = {&lookups.waiting, &lookups.waiting},
-};
-
-static void free_lookup(struct lido__lookup *lookup)
+static void free_lookup(struct lookup *lookup)
 {
     if (lookup->found)
         freeaddrinfo(lookup->found);
@@ -52,7 +41,7 @@ static int error_of(int eai, int system_error)
     }
 }
 
-static void look_up(struct lido__lookup *lookup)
+static void ask_system(struct lookup *lookup)
 {
     /* ADDRCONFIG: the addresses of a family that this machine has no address of are left out. */
     struct addrinfo hints = {
@@ -73,97 +62,25 @@ static void look_up(struct lido__lookup *lookup)
     }
 }
 
-/* With the lock held: the next lookup for the thread, or NULL, and then the thread ends. */
-static struct lido__lookup *next_waiting(void)
+static void run(struct lido__job *job)
 {
-    if (lido__list_empty(&lookups.waiting)) {
-        lookups.running--;
-        return NULL;
-    }
-    struct lido__lookup *next =
-        lido__container_of(lookups.waiting.next, struct lido__lookup, waiting);
-    lido__list_remove(&next->waiting);
-    next->state = RUNNING;
-    return next;
-}
-
-static struct lido__lookup *complete(struct lido__lookup *lookup)
-{
-    pthread_mutex_lock(&lookups.lock);
-    bool abandoned = lookup->state == ABANDONED;
+    struct lookup *lookup = lido__container_of(job, struct lookup, job);
     lido_waker waker = lookup->waker;
-    lookup->state = DONE;
-    struct lido__lookup *next = next_waiting();
-    pthread_mutex_unlock(&lookups.lock);
-    if (abandoned)
+    /* When the runtime ends only those are left that nobody waits for: these do not begin. */
+    if (lido__load(&lookup->state, LIDO__ACQUIRE) == RUNNING)
+        ask_system(lookup);
+    /* Release: the task, which may free the lookup from here on, sees the result. */
+    if (lido__exchange(&lookup->state, DONE, LIDO__ACQ_REL) == ABANDONED) {
         free_lookup(lookup);
-    else
-        lido__wake_consume(waker); /* the task may have freed the lookup by now */
-    return next;
-}
-
-static void thread_main(void *arg)
-{
-    struct lido__lookup *lookup = arg;
-    pthread_detach(pthread_self());
-    while (lookup) {
-        look_up(lookup);
-        lookup = complete(lookup);
+        lido_waker_drop(&waker);
+    } else {
+        lido__wake_consume(waker);
     }
 }
 
 /* ---- The task ----------------------------------------------------------------------------------- */
 
-/*
- * With the lock held, so that the thread, which takes it before it lets go of the lookup, cannot be
- * quicker than its own start.
- */
-static int start_or_queue(struct lido__lookup *lookup)
-{
-    static const struct lido__thread_config config = {.name = "lido-lookup", .cpu = LIDO__CPU_ANY};
-    int r = -EAGAIN;
-    if (lookups.running < LIDO__LOOKUPS_MAX) {
-        lookup->state = RUNNING;
-        r = lido__thread_start(&lookup->thread, &config, thread_main, lookup);
-    }
-    if (r == 0) {
-        lookups.running++;
-    } else if (lookups.running > 0) {
-        lookup->state = WAITING;
-        lido__list_push(&lookups.waiting, &lookup->waiting);
-        r = 0;
-    }
-    return r;
-}
-
-int lido__lookup_start(struct lido__lookup **ret_lookup, const struct lido__host_port *parts,
-                       lido_waker waker)
-{
-    struct lido__lookup *lookup = lido__fault("malloc") < 0 ? NULL : calloc(1, sizeof(*lookup));
-    if (!lookup)
-        return -ENOMEM;
-    lookup->parts = *parts;
-    lookup->waker = waker;
-    pthread_mutex_lock(&lookups.lock);
-    int r = start_or_queue(lookup);
-    pthread_mutex_unlock(&lookups.lock);
-    if (r < 0) {
-        free(lookup);
-        return r;
-    }
-    *ret_lookup = lookup;
-    return 0;
-}
-
-bool lido__lookup_done(struct lido__lookup *lookup)
-{
-    pthread_mutex_lock(&lookups.lock);
-    bool done = lookup->state == DONE;
-    pthread_mutex_unlock(&lookups.lock);
-    return done;
-}
-
-int lido__lookup_take(struct lido__lookup *lookup, lido_address *addresses, size_t capacity)
+static int take_result(struct lookup *lookup, lido_address *addresses, size_t capacity)
 {
     size_t count = 0;
     int r = lookup->error;
@@ -174,18 +91,58 @@ int lido__lookup_take(struct lido__lookup *lookup, lido_address *addresses, size
     return r < 0 ? r : (int)count;
 }
 
-void lido__lookup_abandon(struct lido__lookup *lookup)
+static void abandon(struct lookup *lookup)
 {
-    pthread_mutex_lock(&lookups.lock);
-    enum lookup_state state = lookup->state;
-    lido_waker waker = lookup->waker;
-    if (state == WAITING)
-        lido__list_remove(&lookup->waiting);
-    else if (state == RUNNING)
-        lookup->state = ABANDONED;
-    pthread_mutex_unlock(&lookups.lock);
-    if (state != DONE)
-        lido_waker_drop(&waker);
-    if (state != RUNNING)
+    if (lido__exchange(&lookup->state, ABANDONED, LIDO__ACQ_REL) == DONE)
         free_lookup(lookup);
+}
+
+static int await_done(struct lido__worker *worker, struct lookup *lookup)
+{
+    while (lido__load(&lookup->state, LIDO__ACQUIRE) != DONE) {
+        int reason = lido__task_interrupted(worker, worker->current);
+        if (reason)
+            return reason;
+        lido__fiber_suspend(worker, "resolve");
+        worker = lido__worker_current();
+    }
+    return 0;
+}
+
+/* A lookup that is on its way to a thread. */
+static int begin(struct lido__worker *worker, const struct lido__host_port *parts,
+                 struct lookup **ret_lookup)
+{
+    struct lookup *lookup = lido__fault("malloc") < 0 ? NULL : calloc(1, sizeof(*lookup));
+    if (!lookup)
+        return -ENOMEM;
+    lookup->job = (struct lido__job){.run = run, .pool = LIDO_POOL_DNS, .loose = true};
+    lookup->parts = *parts;
+    lookup->waker = lido__waker_own(worker->current);
+    int r = worker->pool->employ(worker->pool, &lookup->job);
+    if (r < 0) {
+        lido_waker_drop(&lookup->waker);
+        free_lookup(lookup);
+        return r;
+    }
+    *ret_lookup = lookup;
+    return 0;
+}
+
+int lido__look_up(const struct lido__host_port *parts, lido_address *addresses, size_t capacity)
+{
+    struct lookup *lookup;
+    int r = 0;
+    struct lido__worker *worker = lido__fiber_worker(&r);
+    if (worker)
+        r = lido__task_interrupted(worker, worker->current);
+    if (r == 0)
+        r = begin(worker, parts, &lookup);
+    if (r < 0)
+        return r;
+    r = await_done(lido__worker_current(), lookup);
+    if (r == 0)
+        return take_result(lookup, addresses, capacity);
+    abandon(lookup);
+    return r;
 }

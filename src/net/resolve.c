@@ -1,7 +1,6 @@
 /* lido_resolve: what is in digits at once, names through net/lookup.h. */
 #include <errno.h>
 
-#include "fiber/fiber.h"
 #include "net/addr.h"
 #include "net/lookup.h"
 #include "net/net.h"
@@ -15,46 +14,12 @@ static int any_addresses(lido_address *addresses, size_t capacity, uint16_t port
     return capacity > 1 ? 2 : (int)capacity;
 }
 
-static int wait_for(struct lido__worker *worker, struct lido__lookup *lookup)
-{
-    while (!lido__lookup_done(lookup)) {
-        int reason = lido__task_interrupted(worker, worker->current);
-        if (reason)
-            return reason;
-        lido__fiber_suspend(worker, "resolve");
-        worker = lido__worker_current();
-    }
-    return 0;
-}
-
-static int look_up(const struct lido__host_port *parts, lido_address *addresses, size_t capacity)
-{
-    struct lido__lookup *lookup;
-    int r = 0;
-    struct lido__worker *worker = lido__fiber_worker(&r);
-    if (worker)
-        r = lido__task_interrupted(worker, worker->current);
-    if (r < 0)
-        return r;
-    lido_waker waker = lido__waker_own(worker->current);
-    r = lido__lookup_start(&lookup, parts, waker);
-    if (r < 0) {
-        lido_waker_drop(&waker);
-        return r;
-    }
-    r = wait_for(worker, lookup);
-    if (r == 0)
-        return lido__lookup_take(lookup, addresses, capacity);
-    lido__lookup_abandon(lookup);
-    return r;
-}
-
 /* A service for all interfaces: looked up for its port only. */
 static int look_up_any(const struct lido__host_port *parts, lido_address *addresses,
                        size_t capacity)
 {
     lido_address found;
-    int r = look_up(parts, &found, 1);
+    int r = lido__look_up(parts, &found, 1);
     return r > 0 ? any_addresses(addresses, capacity, (uint16_t)lido_address_port(&found)) : r;
 }
 
@@ -78,7 +43,7 @@ int lido_resolve(const char *host_port, lido_address *addresses, size_t capacity
     if (r < 0 && parts.bracketed)
         return r;
     if (r < 0 || numeric != LIDO__NUMERIC)
-        return look_up(&parts, addresses, capacity);
+        return lido__look_up(&parts, addresses, capacity);
     if (capacity > 0)
         addresses[0] = address;
     return capacity > 0;

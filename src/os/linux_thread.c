@@ -73,6 +73,11 @@ int lido__thread_join(struct lido__thread *thread)
     return -pthread_join(thread->id, NULL);
 }
 
+void lido__thread_detach(const struct lido__thread *thread)
+{
+    pthread_detach(thread->id);
+}
+
 int lido__thread_pin(int cpu)
 {
     cpu_set_t mask;

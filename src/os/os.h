@@ -57,6 +57,9 @@ int lido__thread_start(struct lido__thread *thread, const struct lido__thread_co
 /* Waits until run has returned. Once for each thread that was started; -EDEADLK from itself. */
 int lido__thread_join(struct lido__thread *thread);
 
+/* Instead of a join: what the thread leaves behind goes with its end. The struct may go at once. */
+void lido__thread_detach(const struct lido__thread *thread);
+
 /* The calling thread runs on this cpu only. -EINVAL: there is no such cpu, or it is not allowed. */
 int lido__thread_pin(int cpu);
 

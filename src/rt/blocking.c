@@ -11,6 +11,7 @@
 
 #include "base/fault.h"
 #include "rt/runtime.h"
+#include "sched/job.h"
 
 /* ---- Sections ---------------------------------------------------------------------------------- */
 
@@ -32,6 +33,21 @@ int lido_blocking(lido_fn fn, void *arg)
     struct lido__section section = {.fn = fn, .arg = arg, .entered = lido__lifeguard_call};
     r = lido__fiber_section(lido__worker_current(), &section);
     lido__semaphore_release(&runtime->capacity[LIDO_POOL_USER], 1);
+    return r;
+}
+
+/* ---- Jobs of other rooms ------------------------------------------------------------------------ */
+
+int lido__blocking_employ(struct lido__pool *pool, struct lido__job *job)
+{
+    struct lido_runtime *runtime = pool->runtime;
+    struct lido__semaphore *capacity = &runtime->capacity[job->pool];
+    int r = lido__semaphore_acquire(capacity, 1);
+    if (r < 0)
+        return r;
+    r = lido__crew_run(&runtime->crew, job);
+    if (r < 0)
+        lido__semaphore_release(capacity, 1);
     return r;
 }
 

@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "rt/fault.h"
 #include "rt/runtime.h"
+#include "sched/job.h"
 
 /* member->cpu of a thread that has the cpus of whoever started it. */
 #define CPU_UNKNOWN (-2)
@@ -59,12 +60,20 @@ static void dismiss_idle(struct lido__crew *crew)
     pthread_mutex_unlock(&crew->lock);
 }
 
-static void stand_up(struct lido__worker *worker)
+/* With the lock held. */
+static void seat(struct lido__crew *crew, struct lido__worker *worker, struct lido__member *member)
 {
-    struct lido_runtime *runtime = worker->pool->runtime;
-    pthread_mutex_lock(&runtime->crew.lock);
-    seat_of(worker)->member = NULL;
-    pthread_mutex_unlock(&runtime->crew.lock);
+    struct lido__seat *seat = seat_of(worker);
+    crew->carrying -= seat->member && !seat->member->guest;
+    crew->carrying += member && !member->guest;
+    seat->member = member;
+}
+
+static void stand_up(struct lido__crew *crew, struct lido__worker *worker)
+{
+    pthread_mutex_lock(&crew->lock);
+    seat(crew, worker, NULL);
+    pthread_mutex_unlock(&crew->lock);
 }
 
 struct carrying {
@@ -93,20 +102,49 @@ static void carry(struct lido__member *member, struct lido__worker *worker)
         config->around_worker(config->hook_arg, worker->index, run_worker, &carrying);
     run_worker(&carrying);
     if (carrying.stopped) {
-        stand_up(worker);
+        stand_up(member->crew, worker);
         dismiss_idle(member->crew); /* workers stop when the pool has ended, and all of them */
     }
 }
 
-static void run_job(struct lido__member *member, struct lido__job *job)
+/* From here on it may be cast off. */
+static void cast_loose(struct lido__member *member)
 {
-    struct lido__semaphore *capacity = &runtime_of(member->crew)->capacity[job->pool];
-    move_to(member, LIDO__CPU_ANY);
-    job->run(job);
-    lido__semaphore_release(capacity, 1);
+    struct lido__crew *crew = member->crew;
+    pthread_mutex_lock(&crew->lock);
+    lido__store(&member->bond, LIDO__LOOSE, LIDO__RELAXED);
+    lido__list_push(&crew->loose, &member->loose);
+    pthread_mutex_unlock(&crew->lock);
 }
 
-static void run_errand(struct lido__member *member)
+/* False: it has been cast off. True: and cannot be any more; so the crew is there. */
+static bool moor(struct lido__member *member)
+{
+    uint32_t expected = LIDO__LOOSE;
+    if (!lido__cas(&member->bond, &expected, LIDO__BOUND, LIDO__ACQ_REL, LIDO__ACQUIRE))
+        return false;
+    pthread_mutex_lock(&member->crew->lock);
+    lido__list_remove(&member->loose);
+    pthread_mutex_unlock(&member->crew->lock);
+    return true;
+}
+
+/* False: the crew is gone. */
+static bool run_job(struct lido__member *member, struct lido__job *job)
+{
+    struct lido__semaphore *capacity = &runtime_of(member->crew)->capacity[job->pool];
+    bool loose = job->loose;
+    move_to(member, LIDO__CPU_ANY);
+    if (loose)
+        cast_loose(member);
+    job->run(job);
+    if (loose && !moor(member))
+        return false;
+    lido__semaphore_release(capacity, 1);
+    return true;
+}
+
+static bool run_errand(struct lido__member *member)
 {
     struct lido__worker *worker = member->worker;
     struct lido__job *job = member->job;
@@ -114,8 +152,7 @@ static void run_errand(struct lido__member *member)
     member->job = NULL;
     if (worker)
         carry(member, worker);
-    if (job)
-        run_job(member, job);
+    return !job || run_job(member, job);
 }
 
 /* Not called for too long: leaves the list. False: somebody has just taken it, and is about to call. */
@@ -156,7 +193,7 @@ static bool next_errand(struct lido__member *member)
 {
     struct lido__crew *crew = member->crew;
     pthread_mutex_lock(&crew->lock);
-    struct lido__link *link = lido__fifo_pop(&crew->jobs);
+    struct lido__link *link = member->guest ? NULL : lido__fifo_pop(&crew->jobs);
     if (link) {
         member->job = lido__container_of(link, struct lido__job, link);
     } else if (!crew->over) {
@@ -211,17 +248,21 @@ static void join(struct lido__member *member)
 static void leave(struct lido__member *member)
 {
     struct lido__crew *crew = member->crew;
-    struct lido__member *before = NULL;
     pthread_mutex_lock(&crew->lock);
-    if (!member->guest) {
-        before = crew->ended;
-        crew->ended = member;
-    }
+    struct lido__member *before = crew->ended;
+    crew->ended = member;
     lido__store(&crew->alive, crew->alive - 1, LIDO__RELEASE);
     pthread_mutex_unlock(&crew->lock);
     lido__futex_wake(&crew->alive, 1);
     if (before)
         join(before);
+}
+
+/* There is nobody left to tell. */
+static void drift_off(struct lido__member *member)
+{
+    lido__fault_stack_leave(member->signal_stack);
+    free(member);
 }
 
 static void member_main(void *arg)
@@ -234,7 +275,10 @@ static void member_main(void *arg)
     lido__futex_wake(&crew->opened, INT_MAX);
     bool goes_on = await_call(member);
     while (goes_on) {
-        run_errand(member);
+        if (!run_errand(member)) {
+            drift_off(member);
+            return;
+        }
         goes_on = next_errand(member);
     }
     close_member(member);
@@ -279,33 +323,39 @@ static int start_member(struct lido__crew *crew, int cpu, struct lido__member **
 
 /* ---- Calling them ------------------------------------------------------------------------------ */
 
-/* With the lock held, as the next. */
-static int take(struct lido__crew *crew, int cpu, struct lido__member **ret_member)
+/* With the lock held, as the next. The one that became idle last; a guest carries workers only. */
+static struct lido__member *take_idle(struct lido__crew *crew, bool for_job)
 {
-    if (lido__list_empty(&crew->idle))
-        return start_member(crew, cpu, ret_member);
-    struct lido__member *member = lido__container_of(crew->idle.prev, struct lido__member, idle);
-    lido__list_remove(&member->idle);
+    struct lido__node *node = crew->idle.prev;
+    if (node != &crew->idle && for_job &&
+        lido__container_of(node, struct lido__member, idle)->guest)
+        node = node->prev;
+    if (node == &crew->idle)
+        return NULL;
+    struct lido__member *member = lido__container_of(node, struct lido__member, idle);
+    lido__list_remove(node);
     member->listed = false;
-    *ret_member = member;
-    return 0;
+    return member;
 }
 
-static void seat(struct lido__member *member, struct lido__worker *worker)
+static int take(struct lido__crew *crew, int cpu, struct lido__member **ret_member)
 {
-    seat_of(worker)->member = member;
-    if (worker->seated)
-        return;
-    lido__store(&worker->seated, 1,
-                LIDO__RELEASE); /* pairs with the acquire in lido__worker_seat */
-    member->crew->carried++;
+    *ret_member = take_idle(crew, false);
+    return *ret_member ? 0 : start_member(crew, cpu, ret_member);
+}
+
+static void give(struct lido__member *member, struct lido__worker *worker)
+{
+    seat(member->crew, worker, member);
+    /* Release: pairs with the acquire in lido__worker_seat. */
+    lido__store(&worker->seated, 1, LIDO__RELEASE);
 }
 
 static void send_to(struct lido__member *member, struct lido__worker *worker)
 {
     member->worker = worker;
     if (worker)
-        seat(member, worker);
+        give(member, worker);
     call(member);
 }
 
@@ -352,13 +402,13 @@ int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
 
 int lido__crew_run(struct lido__crew *crew, struct lido__job *job)
 {
-    struct lido__member *member;
     pthread_mutex_lock(&crew->lock);
-    int r = take(crew, LIDO__CPU_ANY, &member);
+    struct lido__member *member = take_idle(crew, true);
+    int r = member ? 0 : start_member(crew, LIDO__CPU_ANY, &member);
     if (r == 0) {
         member->job = job;
         call(member);
-    } else if (crew->alive > crew->carried) {
+    } else if (crew->alive > crew->carrying) {
         lido__fifo_push(&crew->jobs, &job->link);
         r = 0;
     }
@@ -388,8 +438,7 @@ int lido__crew_enter(struct lido__crew *crew, struct lido__member *guest,
     }
     open_member(guest);
     pthread_mutex_lock(&crew->lock);
-    seat(guest, worker);
-    lido__store(&crew->alive, crew->alive + 1, LIDO__RELAXED);
+    give(guest, worker);
     pthread_mutex_unlock(&crew->lock);
     return 0;
 }
@@ -402,7 +451,6 @@ void lido__crew_serve(struct lido__member *guest, struct lido__worker *worker)
     while (next_errand(guest));
     close_member(guest);
     move_to(guest, LIDO__CPU_ANY);
-    leave(guest);
 }
 
 /* ---- The crew ---------------------------------------------------------------------------------- */
@@ -413,18 +461,43 @@ int lido__crew_init(struct lido__crew *crew, const lido_config *config, bool gue
     if (r < 0)
         return r;
     crew->config = config;
-    crew->limit = config->workers + config->max_blocking + config->max_fs + config->max_dns;
+    crew->limit = config->workers + config->max_blocking + config->max_fs + config->max_dns - guest;
     crew->first = guest;
     pthread_mutex_init(&crew->lock, NULL);
     lido__list_init(&crew->idle);
+    lido__list_init(&crew->loose);
     lido__fifo_init(&crew->jobs);
     return 0;
+}
+
+/* The member may free itself at once: nothing of it is touched after the change, but in case that it has just
+   moored, and then it finds itself in no list. */
+static bool cast_off(struct lido__member *member)
+{
+    uint32_t expected = LIDO__LOOSE;
+    struct lido__thread thread = member->thread;
+    lido__list_remove(&member->loose);
+    lido__list_init(&member->loose);
+    if (!lido__cas(&member->bond, &expected, LIDO__ADRIFT, LIDO__ACQ_REL, LIDO__RELAXED))
+        return false;
+    lido__thread_detach(&thread);
+    return true;
+}
+
+static void cast_off_loose(struct lido__crew *crew)
+{
+    pthread_mutex_lock(&crew->lock);
+    while (!lido__list_empty(&crew->loose))
+        if (cast_off(lido__container_of(crew->loose.next, struct lido__member, loose)))
+            lido__store(&crew->alive, crew->alive - 1, LIDO__RELAXED);
+    pthread_mutex_unlock(&crew->lock);
 }
 
 void lido__crew_fini(struct lido__crew *crew)
 {
     uint32_t alive;
     dismiss_idle(crew);
+    cast_off_loose(crew);
     while ((alive = lido__load(&crew->alive, LIDO__ACQUIRE)))
         lido__futex_wait(&crew->alive, alive, LIDO__FOREVER);
     if (crew->ended)

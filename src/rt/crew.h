@@ -6,8 +6,11 @@
  * idle last is called first, and one that was not called for keep_alive ends: so as many stay as have
  * been of use lately. A thread is started only when nobody is idle.
  *
- * The caller of lido_run is a member too. If it loses its worker it stays, as idle as the others,
- * until the pool has ended.
+ * The caller of lido_run is a guest: a member that carries workers but runs no jobs. If it loses its worker
+ * it stays, as idle as the others, until the pool has ended.
+ *
+ * A job may be loose: then the runtime does not wait for it when it ends, and its thread is cast off, as for a
+ * lookup that hangs, and that nobody waits for any more.
  *
  * A thread that ends joins the one that ended before it, and the last one is joined by lido__crew_fini:
  * no thread is left behind, and at most one has ended without being joined.
@@ -26,31 +29,28 @@
 
 struct lido__worker;
 struct lido__fault_stack;
-
-/* Work for a thread of its own; embedded. Not touched any more once `run` has been called. */
-struct lido__job {
-    struct lido__link link;
-    void (*run)(struct lido__job *job);
-    lido_blocking_pool
-        pool; /* of whose capacity it has a share, which is given back when it has run */
-};
+struct lido__job;
 
 struct lido__crew {
     const lido_config *config;
     struct lido__cpus cpus;       /* for members that carry no worker; with pin_cpus */
-    unsigned limit;               /* of members */
+    unsigned limit;               /* of threads */
     unsigned first;               /* the index of the first thread that is started: 0 or 1 */
     lido__shared uint32_t opened; /* a futex: threads whose after_start has returned */
 
-    pthread_mutex_t lock; /* for all that follows */
-    unsigned started;     /* threads so far */
-    unsigned carried;     /* workers that have a thread: that many members do not come back */
-    lido__shared uint32_t alive; /* members; a futex for lido__crew_fini */
+    pthread_mutex_t lock;        /* for all that follows */
+    unsigned started;            /* threads so far */
+    lido__shared uint32_t alive; /* threads; a futex for lido__crew_fini */
+    unsigned carrying;           /* of these carry a worker, and are not expected back */
     bool over;                   /* the pool has ended: nobody waits for an errand any more */
     struct lido__node idle;      /* of lido__member.idle, the latest last */
     struct lido__fifo jobs;      /* that found nobody idle, and no thread could be started */
+    struct lido__node loose;     /* of lido__member.loose */
     struct lido__member *ended;  /* to be joined */
 };
+
+/* Whether a thread runs a loose job, and has been cast off. */
+enum lido__bond { LIDO__BOUND, LIDO__LOOSE, LIDO__ADRIFT };
 
 struct lido__member {
     struct lido__crew *crew;
@@ -67,14 +67,18 @@ struct lido__member {
     struct lido__job *job;
     lido__shared uint32_t called; /* a futex */
 
+    lido__shared uint32_t bond; /* ADRIFT: the crew may be gone */
+
     struct lido__node idle; /* under the lock, as the next */
     bool listed;            /* in crew->idle */
+    struct lido__node loose;
 };
 
 /* `config` lives as long as the crew. -errno: the cpus of this thread are not known. */
 int lido__crew_init(struct lido__crew *crew, const lido_config *config, bool guest);
 
-/* The workers have been told to stop. Waits until all threads have ended; the guest has left. */
+/* The workers have been told to stop. Waits until all threads have ended but those that run loose jobs; the
+   guest has left. */
 void lido__crew_fini(struct lido__crew *crew);
 
 /*

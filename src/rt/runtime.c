@@ -98,6 +98,7 @@ static void init_pool(struct lido_runtime *runtime)
     pool->seat = lido__runtime_seat;
     pool->park = config->park;
     pool->watch = lido__lifeguard_watch;
+    pool->employ = lido__blocking_employ;
     pool->runtime = runtime;
     lido__stack_depot_init(&runtime->stacks, config->stack_size);
     pthread_mutex_init(&runtime->report_lock, NULL);

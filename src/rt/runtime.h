@@ -51,6 +51,9 @@ void lido__runtime_destroy(struct lido_runtime *runtime);
 /* Gives a worker that nobody carries a thread. -EAGAIN, -ENOMEM. Any thread. */
 int lido__runtime_seat(struct lido__worker *worker);
 
+/* pool->employ. */
+int lido__blocking_employ(struct lido__pool *pool, struct lido__job *job);
+
 /* worker->report: this worker's part of a report of the tasks that are left. */
 void lido__report_worker(struct lido__worker *worker);
 

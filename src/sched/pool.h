@@ -20,6 +20,7 @@
 #include "base/inbox.h"
 #include "sched/idle.h"
 
+struct lido__job;
 struct lido__worker;
 
 #define LIDO__POOL_CLOSED ((uint64_t)1 << 63) /* no task comes from outside any more */
@@ -59,6 +60,9 @@ struct lido__pool {
     void (*watch)(struct lido__pool *pool);
     /* The workers have been told to stop; before `stopped` is set. Or NULL. Any thread. */
     void (*ended)(struct lido__pool *pool);
+    /* Has a job done by a thread that is no worker's, for the current fiber, which waits for its turn. -ECANCELED,
+       -ETIMEDOUT, -EAGAIN, -ENOMEM: it will not be done. */
+    int (*employ)(struct lido__pool *pool, struct lido__job *job);
     const lido_park *park; /* or NULL: workers sleep in the reactor */
     void *runtime;
 };

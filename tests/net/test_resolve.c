@@ -8,9 +8,10 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "support/gate.h"
 #include "support/net.h"
 
-#define AT_ONCE_MAX 16 /* the promise of lido_resolve's helper threads */
+#define AT_ONCE_MAX 16 /* lido_config.max_dns by default */
 
 static struct {
     pthread_mutex_t lock;
@@ -363,6 +364,72 @@ static void a_lookup_past_its_deadline_outlives_its_runtime(void **state)
     run_on(1, resolve_names, NULL); /* and the next is not disturbed by it */
 }
 
+static int pass(void *arg)
+{
+    gate_pass(arg);
+    return 0;
+}
+
+static int open_gate(void *arg)
+{
+    gate_open(arg);
+    return 0;
+}
+
+/* Its caller is idle by then, and would be the first to be called. */
+static int lose_worker_and_leave(void *arg)
+{
+    struct gate gate = {0};
+    lido_task *task = start(open_gate, &gate);
+    check_int(lido_blocking(pass, &gate), 0);
+    check_int(finish(task), 0);
+    return leave_inside(arg);
+}
+
+static void a_lookup_does_not_hold_the_caller_of_lido_run(void **state)
+{
+    (void)state;
+    run(lose_worker_and_leave);
+    assert_true(inside_is(&(unsigned){1}));
+    script_release();
+    run_on(1, resolve_names, NULL);
+}
+
+static int read_file(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int look_up_beside_files(void *arg)
+{
+    lido_blocking_options files = LIDO_BLOCKING_OPTIONS_INIT;
+    lido_task *tasks[3], *file;
+    (void)arg;
+    script_begin(true);
+    for (size_t i = 0; i < COUNT(tasks); i++)
+        tasks[i] = start(look_up, "slow:80");
+    await_inside(2);
+    files.pool = LIDO_POOL_FS;
+    check_int(lido_spawn_blocking_with(&file, read_file, NULL, &files), 0);
+    check_int(finish(file), 0);
+    check_int(lookups_so_far(), 2);
+    script_release();
+    for (size_t i = 0; i < COUNT(tasks); i++)
+        check_int(finish(tasks[i]), 1);
+    check_int(script.most, 2);
+    return 0;
+}
+
+static void lookups_have_a_limit_of_their_own(void **state)
+{
+    lido_config config = LIDO_CONFIG_INIT;
+    (void)state;
+    config.workers = 1;
+    config.max_dns = 2;
+    check_int(lido_run(&config, look_up_beside_files, NULL), 0);
+}
+
 static int cancelled_before(void *arg)
 {
     (void)arg;
@@ -464,6 +531,8 @@ int main(void)
         cmocka_unit_test(lookups_that_wait_are_made_in_order_without_those_that_were_cancelled),
         cmocka_unit_test(a_cancelled_lookup_returns_while_the_thread_is_stuck),
         cmocka_unit_test(a_lookup_past_its_deadline_outlives_its_runtime),
+        cmocka_unit_test(a_lookup_does_not_hold_the_caller_of_lido_run),
+        cmocka_unit_test(lookups_have_a_limit_of_their_own),
         cmocka_unit_test(a_cancelled_task_looks_nothing_up),
         cmocka_unit_test(all_addresses_of_a_name_are_tried_in_turn),
         cmocka_unit_test(a_listener_is_on_the_first_address_of_a_name),

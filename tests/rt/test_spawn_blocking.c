@@ -380,12 +380,18 @@ static void one_that_runs_is_not_cut_short(void **state)
         run(stop_running);
 }
 
-static void *open_when_closed(void *arg)
+struct end {
+    struct gate *gate;
+    lido_task *waits;
+};
+
+/* The task that waits is over before the one that runs. */
+static void *open_afterwards(void *arg)
 {
-    void **both = arg;
-    while (lido_runtime_spawn_blocking(both[0], NULL, seven, NULL) == 0)
+    struct end *end = arg;
+    while (!lido_task_is_done(end->waits))
         lido__thread_yield();
-    gate_open(both[1]);
+    gate_open(end->gate);
     return NULL;
 }
 
@@ -403,7 +409,7 @@ static void shutdown_waits_for_those_that_run_and_cancels_the_others(void **stat
     while (!one_is_inside(&crowd))
         lido__thread_yield();
     check_int(lido_runtime_spawn_blocking(runtime, &waits, seven, NULL), 0);
-    pthread_t thread = thread_start(open_when_closed, (void *[]){runtime, &crowd.gate});
+    pthread_t thread = thread_start(open_afterwards, &(struct end){&crowd.gate, waits});
     check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_NOW, -1, NULL, NULL), 0);
     thread_join(thread);
     check_int(lido_join(runs, &result), 0);
