@@ -23,6 +23,8 @@ static const char *own_text(int error)
     case EMFILE: return "too many open descriptors in this process (RLIMIT_NOFILE)";
     case ENAMETOOLONG: return "name too long: it does not fit into the address";
     case ENFILE: return "too many open descriptors in the whole system";
+    case ENOTRECOVERABLE:
+        return "forked from a process with a runtime: only exec and _exit work here";
     case ENXIO: return "no current reactor: call this from a task of a runtime";
     case EPIPE: return "the peer does not read any more";
     case ESHUTDOWN: return "the runtime is shutting down";

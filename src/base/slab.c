@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/atomic.h"
 #include "base/fault.h"
 #include "base/sanitize.h"
 
@@ -227,6 +228,9 @@ static void make_key(void)
     key_made = pthread_key_create(&key, flush_all) == 0;
 }
 
+static lido__shared struct lido__slab *slabs[LIDO__SLAB_CLASSES]; /* that have been used */
+static struct lido__slab *held[LIDO__SLAB_CLASSES];               /* over a fork */
+
 /* Promises that what the magazine will hold is given back when the thread ends. */
 static bool open_magazine(struct lido__slab *slab, struct magazine *magazine)
 {
@@ -239,6 +243,7 @@ static bool open_magazine(struct lido__slab *slab, struct magazine *magazine)
         return false;
     magazine->slab = slab;
     magazine->limit = MAGAZINE;
+    lido__store(&slabs[slab->class], slab, LIDO__RELAXED);
     return true;
 }
 
@@ -288,4 +293,22 @@ __attribute__((noinline)) void lido__slab_free(struct lido__slab *slab, void *ob
         free_slow(slab, magazine, object);
     else
         push(slab, magazine, object);
+}
+
+/* ---- Fork ------------------------------------------------------------------------------------- */
+
+void lido__slab_hold_all(void)
+{
+    for (int class = 0; class < LIDO__SLAB_CLASSES; class ++) {
+        held[class] = lido__load(&slabs[class], LIDO__RELAXED);
+        if (held[class])
+            pthread_mutex_lock(&held[class]->lock);
+    }
+}
+
+void lido__slab_let_go_all(void)
+{
+    for (int class = 0; class < LIDO__SLAB_CLASSES; class ++)
+        if (held[class])
+            pthread_mutex_unlock(&held[class]->lock);
 }

@@ -70,4 +70,9 @@ void *lido__slab_alloc(struct lido__slab *slab);
 /* Gives an object back; only its first 8 bytes are overwritten. Any thread; NULL is allowed. */
 void lido__slab_free(struct lido__slab *slab, void *object);
 
+/* Around a fork, by the thread that forks, one at a time: so that in the child no depot is locked, and all are
+   whole. */
+void lido__slab_hold_all(void);
+void lido__slab_let_go_all(void);
+
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/assert.h"
+#include "base/fork.h"
 #include "os/os.h"
 #include "sched/section.h"
 #include "sched/spawn.h"
@@ -123,6 +124,7 @@ static bool run_section(struct lido__worker *worker, struct lido__carrier *carri
     if (section->entered)
         section->entered(worker);
     section->result = section->fn(section->arg);
+    LIDO__ASSERT(!lido__forked); /* the child of a fork must not come back */
     if (lido__section_leave(worker, ticket)) {
         section->done = 1;
         lido__worker_enter(worker);
@@ -199,7 +201,9 @@ static void fiber_main(void *value)
     if (result == LIDO_PENDING)
         result = -EINVAL; /* reserved: it would mean that the task has not ended */
 
-    lido__extra_end(lido__worker_current()->current);
+    worker = lido__worker_current();
+    LIDO__ASSERT(worker); /* the child of a fork has none, and must not come back */
+    lido__extra_end(worker->current);
     worker = lido__worker_current();
     lido__worker_enter(worker);
     lido__worker_finish(worker, worker->current, result);

@@ -1,6 +1,7 @@
 /* Waiting for tasks, from fibers and from plain threads. */
 #include <errno.h>
 
+#include "base/fork.h"
 #include "fiber/fiber.h"
 #include "os/os.h"
 
@@ -17,6 +18,8 @@ static int thread_join(lido_task *task, int *result)
 {
     if (lido__task_is_joined(task) && !lido__state_done(&task->state))
         return -EBUSY;
+    if (lido__forked && !lido__state_done(&task->state))
+        return -ENOTRECOVERABLE;
     if (lido__state_await(&task->state, LIDO__THREAD))
         while (!lido__state_done(&task->state)) {
             uint32_t word = lido__load(&task->state.word, LIDO__RELAXED);

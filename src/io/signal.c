@@ -10,6 +10,8 @@
  *
  * Threads: all. The waiters of all runtimes of the process are in one list.
  */
+#include "io/signal.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>
@@ -71,6 +73,30 @@ static void leave(const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
+/* ---- Around a fork ----------------------------------------------------------------------------- */
+
+static sigset_t before_hold; /* under the lock */
+
+void lido__signals_hold(void)
+{
+    sigset_t before;
+    enter(&before);
+    before_hold = before;
+}
+
+void lido__signals_let_go(void)
+{
+    sigset_t before = before_hold;
+    leave(&before);
+}
+
+void lido__signals_forget(void)
+{
+    lido__list_init(&signals.waiters);
+}
+
+/* ---- The handler ------------------------------------------------------------------------------- */
+
 /* A waiter that has been told of a signal does not wait any more, although it may not have left yet. */
 static bool tell(struct waiter *waiter, int signal)
 {
@@ -96,6 +122,8 @@ static void on_signal(int signal)
     unlock();
     errno = saved_errno;
 }
+
+/* ---- Waiting ----------------------------------------------------------------------------------- */
 
 /* Under the lock. -EINVAL: the system does not let this one be caught. */
 static int handle(uint64_t wanted)

@@ -1,6 +1,7 @@
 /* What all kinds of sockets share: coming into being, and closing. */
 #include <errno.h>
 
+#include "base/fork.h"
 #include "net/net.h"
 #include "net/pause.h"
 #include "net/socket.h"
@@ -41,6 +42,11 @@ int lido__net_take_over(struct lido__handle **ret_handle, int fd, enum lido__han
 void lido__net_close(struct lido__handle *handle, bool keep_fd)
 {
     struct lido__fifo taken;
+    if (lido__forked) {
+        if (!keep_fd)
+            lido__os_close(handle->fd); /* all else is the parent's too */
+        return;
+    }
     lido__fifo_init(&taken);
     lido__ready_take(handle, &taken);
     /* After that no task can register it any more. */

@@ -35,7 +35,7 @@ void lido_timer_start(lido_timer *timer, int64_t ms)
 void lido_timer_stop(lido_timer *public)
 {
     struct timer *timer = timer_of(public);
-    if (timer->started)
+    if (timer->started && lido__worker_current()) /* the child of a fork has none */
         lido__alarm_stop(&timer->alarm);
     timer->started = false;
 }

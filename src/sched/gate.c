@@ -1,5 +1,7 @@
 #include "sched/gate.h"
 
+#include "base/assert.h"
+#include "base/fork.h"
 #include "os/os.h"
 
 void lido__gate_init(struct lido__gate *gate, bool fenced)
@@ -37,6 +39,7 @@ static void wait_for_release(struct lido__gate *gate)
 
 void lido__gate_enter_slowly(struct lido__gate *gate)
 {
+    LIDO__ASSERT(!lido__forked); /* the child of a fork must not come back */
     while (!step_in(gate)) {
         step_back(gate);
         wait_for_release(gate);

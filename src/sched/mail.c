@@ -1,4 +1,5 @@
 /* What is sent to a worker: wake-ups, new tasks and orders. */
+#include "base/fork.h"
 #include "os/os.h"
 #include "sched/wake.h"
 
@@ -6,7 +7,7 @@
 
 void lido__worker_mail(struct lido__worker *worker, struct lido__link *link)
 {
-    if (!lido__inbox_push(&worker->inbox, link))
+    if (!lido__inbox_push(&worker->inbox, link) || lido__forked)
         return;
     worker->reactor->ops->wake(worker->reactor);
     const lido_park *park = worker->pool->park;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fork.h"
 #include "sched/share.h"
 #include "sched/wake.h"
 
@@ -190,6 +191,8 @@ static __attribute__((noinline)) int spawn_with_options(const struct lido__spawn
     plan.pool = plan.self ? plan.self->pool : spawn->pool;
     if (!plan.pool)
         return -ENXIO;
+    if (lido__forked)
+        return -ENOTRECOVERABLE;
     uint32_t mobility = mobility_of(&plan);
     if (mobility == UINT32_MAX)
         return -EINVAL;

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/fault.h"
+#include "base/fork.h"
 #include "os/os.h"
 #include "sched/share.h"
 #include "sched/wake.h"
@@ -378,6 +379,7 @@ static void take_in(struct lido__worker *worker)
 /* The thread takes its seat: the worker may be new, or have been taken from another thread. */
 static void sit_down(struct lido__worker *worker)
 {
+    LIDO__ASSERT(!lido__forked); /* a hook must not come back in the child of a fork */
     lido__worker_of_thread = worker;
     lido__worker_enter(worker);
     lido__worker_set_current(worker, NULL);

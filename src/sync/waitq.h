@@ -29,7 +29,9 @@
 
 #include <lido.h>
 
+#include "base/assert.h"
 #include "base/atomic.h"
+#include "base/fork.h"
 #include "fiber/fiber.h"
 #include "os/os.h"
 
@@ -96,8 +98,10 @@ static inline void lido__word_unlock(uint32_t *word, uint32_t value)
 static inline uint32_t lido__word_settled(const uint32_t *word)
 {
     uint32_t value;
-    while ((value = lido__load(word, LIDO__ACQUIRE)) & LIDO__BUSY)
+    while ((value = lido__load(word, LIDO__ACQUIRE)) & LIDO__BUSY) {
+        LIDO__ASSERT(!lido__forked); /* who holds it is not in the child */
         lido__thread_yield();
+    }
     return value;
 }
 

@@ -1,0 +1,3 @@
+#include "base/fork.h"
+
+bool lido__forked;
