@@ -15,6 +15,11 @@
  *    the operation consumed nothing.
  *  - "From any thread" is said where it holds. Everything else is called from a task of a runtime,
  *    and one object is used by one task at a time, unless said otherwise.
+ *  - After fork, while a runtime lived in the parent, the child can do nothing with lido, and should exec or
+ *    _exit: what needs the runtime of the caller returns -ENXIO, what is given a runtime or makes one
+ *    -ENOTRECOVERABLE; what closes something closes its descriptor and no more; what tasks share cannot be
+ *    relied on; and code of a task or hook must not return to lido, which aborts then. If no runtime lived,
+ *    the child can use lido as it likes. The parent notices nothing.
  *  - Strings and options are copied, unless said otherwise. Durations are milliseconds, points in
  *    time are nanoseconds of CLOCK_MONOTONIC.
  */
@@ -86,10 +91,11 @@ typedef enum lido_placement {
 /* Whether a task may go to another worker than the one that it was placed on. A task that runs, one that
    waits, and a future that has a timer running stay where they are. */
 typedef enum lido_mobility {
-    LIDO_MOBILITY_DEFAULT = 0, /* of the scheduler: PINNED in an io-pool, STEALABLE in work-stealing */
-    LIDO_PINNED = 1,           /* never: all of the tasks of one worker run one after the other */
-    LIDO_RESCUABLE = 2,        /* if its worker is stuck in another task while some worker is idle */
-    LIDO_STEALABLE = 3         /* whenever some worker has nothing to do */
+    LIDO_MOBILITY_DEFAULT =
+        0,              /* of the scheduler: PINNED in an io-pool, STEALABLE in work-stealing */
+    LIDO_PINNED = 1,    /* never: all of the tasks of one worker run one after the other */
+    LIDO_RESCUABLE = 2, /* if its worker is stuck in another task while some worker is idle */
+    LIDO_STEALABLE = 3  /* whenever some worker has nothing to do */
 } lido_mobility;
 
 /* What a fault report says; see lido_config.on_fault. */
@@ -124,7 +130,7 @@ typedef struct lido_watch_report {
     const char *task_name;  /* or NULL */
     const char *task_where; /* "file:line" of the spawn; NULL: its thread did not answer */
     int64_t ms;             /* how long, at least */
-    bool blocking;          /* it is in a blocking section, and there was no thread for the others */
+    bool blocking; /* it is in a blocking section, and there was no thread for the others */
     size_t frame_count;
     void *const *frames; /* where the thread is: return addresses, the innermost first */
 } lido_watch_report;
@@ -153,7 +159,8 @@ typedef struct lido_config {
     unsigned max_blocking; /* blocking sections and USER jobs together, 1..32768; default 100 */
     unsigned max_fs;       /* FS jobs, likewise; default 32 */
     unsigned max_dns;      /* DNS jobs and name lookups, likewise; default 16 */
-    int64_t keep_alive_ms; /* how long a thread beyond the workers' waits for something to do before it
+    int64_t
+        keep_alive_ms; /* how long a thread beyond the workers' waits for something to do before it
                               ends; default 10 000; negative: as long as the runtime lasts */
 
     /*
@@ -174,7 +181,8 @@ typedef struct lido_config {
                           void *run_arg);
     void *hook_arg;
 
-    const lido_park *park; /* how workers sleep; default: in the reactor. Lives as long as the runtime */
+    const lido_park
+        *park; /* how workers sleep; default: in the reactor. Lives as long as the runtime */
 
     /*
      * Report a worker that has been in one poll for longer than so many milliseconds, once for each
@@ -218,7 +226,7 @@ LIDO_API int lido_run(const lido_config *config, lido_fn fn, void *arg);
 
 /*
  * Starts a runtime whose workers are all threads of its own. Errors as lido_run. From any thread.
- * The handle may be used from all threads at once; it ends with lido_shutdown*.
+ * The handle may be used from all threads at once; it ends with lido_shutdown* or lido_runtime_free.
  */
 LIDO_API int lido_runtime_new(lido_runtime **runtime, const lido_config *config);
 
@@ -231,28 +239,58 @@ LIDO_API lido_runtime *lido_runtime_current(void);
  */
 LIDO_API int lido_block_on(lido_runtime *runtime, lido_fn fn, void *arg);
 
-/* A task that did not stop in time; see lido_shutdown. */
-typedef struct lido_stuck {
-    unsigned worker;
-    const char *name;   /* or NULL */
-    const char *where;  /* "file:line" of the spawn */
-    const char *awaits; /* "read", "accept", "join", ...; "running" when it does not come back */
-} lido_stuck;
-
+/*
+ * The ways to end a runtime, each harder than the one before. A spawn that is refused returns -ESHUTDOWN, and
+ * what was to be spawned remains the caller's.
+ */
 typedef enum lido_shutdown_how {
-    LIDO_SHUTDOWN_ON_IDLE, /* accept spawns until no task is left in the whole pool */
-    LIDO_SHUTDOWN_NOW      /* refuse spawns, cancel all tasks, wait until they have ended */
+    LIDO_SHUTDOWN_ON_IDLE, /* everything goes on until no task is left in the whole pool */
+    /* Refuse spawns from outside: from plain threads, blocking code and other runtimes. The tasks go on to
+       their ends, and what they spawn for that is theirs. Stop first what brings in new work by itself,
+       such as lido_serve. */
+    LIDO_SHUTDOWN_DRAIN,
+    LIDO_SHUTDOWN_NOW /* refuse all spawns, and cancel all tasks */
 } lido_shutdown_how;
 
+/* A task that has not ended in time. Valid while it is reported. */
+typedef struct lido_stuck {
+    unsigned worker;
+    const char *name;  /* or NULL */
+    const char *where; /* "file:line" of the spawn */
+    const char *
+        awaits; /* the call that it is in: "read", "join", "yield", ...; "blocking": it runs blocking
+                           code; "running": its code does not come back; "start": it has not begun;
+                           "future": one that is pending */
+    int64_t waited_ms; /* for how long, to some 20 ms; yields do not count as an end of waiting */
+    bool runnable;     /* it would go on, if its worker came to it */
+} lido_stuck;
+
 /*
- * Ends a runtime: waits for its tasks as `how` says, then stops its threads and frees it.
- * After `timeout_ms` (negative: no limit) returns -ETIMEDOUT instead, calls `report` (may be NULL) for
- * each task that is left, and leaves the runtime usable: call again, with the harder rung.
- * -EDEADLK: called from a task of this runtime. From a plain thread, one at a time.
+ * Ends a runtime: waits for its tasks as `how` says, then stops its threads and frees it: 0.
+ *
+ * After `timeout_ms` (negative: no limit) returns -ETIMEDOUT instead and, if `report` is not NULL, calls it for each
+ * task that is left. That can take 100 ms more, if a worker does not answer. The runtime goes on, but
+ * what was refused remains refused: call again, with the harder rung. Errors leave it like that too.
+ *
+ * From a plain thread, which blocks; from a fiber of another runtime, which waits like in all else: the wait also
+ * ends with its cancellation or deadline. -EDEADLK: called from a task of this runtime, or the poll of a
+ * future. -EBUSY: another call waits already. -EPERM: it is the runtime of a lido_run, which ends it.
  */
 LIDO_API int lido_shutdown(lido_runtime *runtime, lido_shutdown_how how, int64_t timeout_ms,
                            void (*report)(void *report_arg, const lido_stuck *stuck),
                            void *report_arg);
+
+/* The ladder in one call: drains for `drain_ms`; if that was not enough, cancels, and waits for
+   `cancel_ms`; if that was not, -ETIMEDOUT. All else as lido_shutdown. */
+LIDO_API int lido_shutdown_within(lido_runtime *runtime, int64_t drain_ms, int64_t cancel_ms,
+                                  void (*report)(void *report_arg, const lido_stuck *stuck),
+                                  void *report_arg);
+
+/*
+ * The destructor: lido_shutdown with LIDO_SHUTDOWN_NOW, as long as it takes, also if the caller is cancelled or
+ * its deadline passes. NULL is ignored. Errors as lido_shutdown; mostly the caller knows that there are none.
+ */
+LIDO_API int lido_runtime_free(lido_runtime *runtime);
 
 /* Index of the worker that runs the caller, from 0; -ENXIO outside a runtime. */
 LIDO_API int lido_worker_index(void);
@@ -553,7 +591,8 @@ LIDO_API int lido_mutex_unlock(lido_mutex *mutex);
  *     return lido_scope_wait(&parts);
  */
 typedef struct lido_scope {
-    bool cancel_on_error; /* the first task that returns an error (a negative result) cancels the others */
+    bool
+        cancel_on_error; /* the first task that returns an error (a negative result) cancels the others */
     uint64_t lido_private[5];
 } lido_scope;
 
@@ -1002,6 +1041,15 @@ LIDO_API void lido_timer_stop(lido_timer *timer);
    lido_join_forgo, after which the handle is still the caller's. */
 LIDO_API int lido_join_poll(lido_task *task, int *result, const lido_waker *waker);
 LIDO_API void lido_join_forgo(lido_task *task);
+
+/*
+ * As lido_shutdown, for a future of another runtime: LIDO_PENDING, or as lido_shutdown. Polled to its end, with the
+ * same arguments, or given up with lido_shutdown_forgo, after which the handle is still the caller's. The
+ * last poll joins the threads of the runtime, which have nothing left to do.
+ */
+LIDO_API int lido_shutdown_poll(lido_runtime *runtime, lido_shutdown_how how, lido_wait *wait,
+                                const lido_waker *waker);
+LIDO_API void lido_shutdown_forgo(lido_runtime *runtime, lido_wait *wait);
 
 #ifdef __cplusplus
 }

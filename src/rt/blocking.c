@@ -5,11 +5,15 @@
  * A task of lido_spawn_blocking is a future that waits for capacity and then for a job, which runs on a thread
  * of the crew. So it is joined, cancelled and counted like every other.
  */
+#include "rt/blocking.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/fault.h"
+#include "base/fork.h"
 #include "rt/runtime.h"
 #include "sched/job.h"
 
@@ -71,6 +75,7 @@ static void run_job(struct lido__job *job)
 {
     struct outsourced *self = lido__container_of(job, struct outsourced, job);
     int result = self->fn(self->arg);
+    LIDO__ASSERT(!lido__forked); /* the child of a fork must not come back */
     lido_waker waker = self->waker;
     self->result = result == LIDO_PENDING ? -EINVAL : result; /* reserved, as for fibers */
     /* Release: the task sees the result. From here on it may be gone. */
@@ -106,6 +111,11 @@ static int poll(lido_future *future, const lido_waker *waker)
     if (r != LIDO_PENDING)
         free(self);
     return r;
+}
+
+bool lido__blocking_is_task(const lido_task *task)
+{
+    return task->future->poll == poll;
 }
 
 /* As far as this library knows them; false: they have no size, or there is no such pool. */

@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/fault.h"
 #include "rt/fault.h"
+#include "rt/fork.h"
 #include "rt/watch.h"
 #include "sched/share.h"
 #include "sched/spawn.h"
@@ -96,12 +97,14 @@ static void init_pool(struct lido_runtime *runtime)
     pool->start = lido__fiber_start;
     pool->rest = lido__fiber_rest;
     pool->seat = lido__runtime_seat;
+    pool->ended = lido__runtime_ended;
     pool->park = config->park;
     pool->watch = lido__lifeguard_watch;
     pool->employ = lido__blocking_employ;
     pool->runtime = runtime;
     lido__stack_depot_init(&runtime->stacks, config->stack_size);
-    pthread_mutex_init(&runtime->report_lock, NULL);
+    lido__report_init(&runtime->report);
+    lido__semaphore_init(&runtime->ended, 0, "shutdown");
     lido__semaphore_init(&runtime->capacity[LIDO_POOL_USER], config->max_blocking, "capacity");
     lido__semaphore_init(&runtime->capacity[LIDO_POOL_FS], config->max_fs, "capacity");
     lido__semaphore_init(&runtime->capacity[LIDO_POOL_DNS], config->max_dns, "capacity");
@@ -114,7 +117,7 @@ static void free_runtime(struct lido_runtime *runtime)
     if (runtime->settings.config.watch_ms)
         lido__watch_release();
     lido__stack_depot_fini(&runtime->stacks);
-    pthread_mutex_destroy(&runtime->report_lock);
+    lido__report_fini(&runtime->report);
     free(runtime->name_prefix);
     free(runtime);
 }
@@ -140,8 +143,7 @@ static int furnish(struct lido_runtime *runtime, unsigned first)
     return r;
 }
 
-/* Builds all of it, with a thread for each worker but the first `first`. -EINVAL, -EAGAIN, ... */
-static int build(struct lido_runtime **ret_runtime, const lido_config *config, unsigned first)
+static int assemble(struct lido_runtime **ret_runtime, const lido_config *config, unsigned first)
 {
     struct lido__settings settings;
     int r = lido__config_resolve(&settings, config, NULL, 0);
@@ -169,6 +171,18 @@ static int build(struct lido_runtime **ret_runtime, const lido_config *config, u
     return 0;
 }
 
+/* Builds all of it, with a thread for each worker but the first `first`. -EINVAL, -EAGAIN, ... */
+static int build(struct lido_runtime **ret_runtime, const lido_config *config, unsigned first)
+{
+    int r = lido__fork_runtime_comes();
+    if (r < 0)
+        return r;
+    r = assemble(ret_runtime, config, first);
+    if (r < 0)
+        lido__fork_runtime_gone();
+    return r;
+}
+
 void lido__runtime_destroy(struct lido_runtime *runtime)
 {
     /* The one who tells the workers may be any thread, and need not have told all of them yet. */
@@ -178,6 +192,7 @@ void lido__runtime_destroy(struct lido_runtime *runtime)
     lido__crew_fini(&runtime->crew);
     free_workers(runtime, runtime->pool.count);
     free_runtime(runtime);
+    lido__fork_runtime_gone();
 }
 
 /* ---- The public face ---------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #include "rt/config.h"
 #include "rt/crew.h"
 #include "rt/lifeguard.h"
+#include "rt/report.h"
 #include "sched/pool.h"
 #include "sync/semaphore.h"
 
@@ -25,6 +26,7 @@ struct lido__seat {
     int cpu;                        /* for whoever carries it, or LIDO__CPU_ANY */
     struct lido__member *member;    /* who carries it, or is about to; under the crew's lock */
     struct lido__watched watched;   /* the lifeguard's */
+    uint32_t asked;                 /* the round of the last report that was asked for */
     lido__shared uint32_t reported; /* a futex: the round of the last report that was answered */
 };
 
@@ -37,24 +39,22 @@ struct lido_runtime {
     struct lido__crew crew;
     struct lido__lifeguard lifeguard;
     struct lido__semaphore capacity[LIDO__POOLS]; /* of blocking code, by enum lido_blocking_pool */
-
-    /* Of a report under way (report.c). */
-    pthread_mutex_t report_lock;
-    uint32_t report_round;
-    void (*report)(void *report_arg, const lido_stuck *stuck);
-    void *report_arg;
+    struct lido__semaphore
+        ended; /* a permit when the pool has: for the task that ends the runtime */
+    lido__shared uintptr_t closing; /* who waits for the end: the address of a task, or 1; or 0 */
+    struct lido__report report;
 };
 
 /* The workers have been told to stop: joins the crew and frees all. */
 void lido__runtime_destroy(struct lido_runtime *runtime);
+
+/* pool->ended. */
+void lido__runtime_ended(struct lido__pool *pool);
 
 /* Gives a worker that nobody carries a thread. -EAGAIN, -ENOMEM. Any thread. */
 int lido__runtime_seat(struct lido__worker *worker);
 
 /* pool->employ. */
 int lido__blocking_employ(struct lido__pool *pool, struct lido__job *job);
-
-/* worker->report: this worker's part of a report of the tasks that are left. */
-void lido__report_worker(struct lido__worker *worker);
 
 #endif

@@ -211,10 +211,15 @@ static void stop_searching(struct lido__worker *worker)
         lido__share_call(worker->pool);
 }
 
-void lido__share_turn(struct lido__worker *worker)
+void lido__share_gather(struct lido__worker *worker)
 {
     take_back(worker);
     take_injected(worker);
+}
+
+void lido__share_turn(struct lido__worker *worker)
+{
+    lido__share_gather(worker);
     if (worker->searching && lido__worker_has_work(worker))
         stop_searching(worker);
     if (lido__idle_hungry(&worker->pool->idle) && lido__worker_has_work(worker))

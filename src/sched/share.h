@@ -37,6 +37,10 @@ void lido__share_init(struct lido__pool *pool);
 /* Once in each turn: takes back what nobody took, takes what was injected, and offers anew. */
 void lido__share_turn(struct lido__worker *worker);
 
+/* The first half of that: then all tasks that belong to nobody, or could be taken from this worker's ring, are its
+   own. Also for who has seized the worker. */
+void lido__share_gather(struct lido__worker *worker);
+
 /*
  * There is nothing to run: searches. True: something was found. False: the worker counts as idle, and may
  * park; after that it calls lido__share_awake.
