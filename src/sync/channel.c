@@ -8,6 +8,8 @@
  *     receivers wait only while no message is without an owner:  count <= reserved
  *     senders wait only while no room is:                        count + promised >= capacity
  *
+ * Whoever grants holds the lock, and the waiter takes it before it goes on: so its task is alive when it is woken.
+ *
  * A task that has been woken has its right; so nobody is woken twice for one message, and while the other
  * side does not wait, nobody is woken at all. Closing grants rights to all that wait, which are worth nothing.
  */
