@@ -105,13 +105,13 @@ static int open_gate(void *gate)
     return lido_worker_index();
 }
 
-/* Blocks until another task of this worker has run. */
+/* Blocks until another task of this worker has run. Of a task that stays there. */
 static int block_for_neighbour(void *arg)
 {
     struct gate gate = {0};
     int here = lido_worker_index();
     (void)arg;
-    lido_task *neighbour = start(open_gate, &gate);
+    lido_task *neighbour = start_pinned((unsigned)here, open_gate, &gate);
     check_int(section_that_passes(&gate), 0);
     check_int(lido_worker_index(), here);
     check_int(finish(neighbour), here);
@@ -122,14 +122,13 @@ static void the_workers_other_tasks_go_on(void **state)
 {
     (void)state;
     run(block_for_neighbour);
-    run_on(2, block_for_neighbour, NULL);
 }
 
 static int block_on_each_worker(void *arg)
 {
     lido_task *tasks[3 * 20];
     for (unsigned i = 0; i < COUNT(tasks); i++)
-        tasks[i] = start_on(i % 3, block_for_neighbour, arg);
+        tasks[i] = start_pinned(i % 3, block_for_neighbour, arg);
     for (unsigned i = 0; i < COUNT(tasks); i++)
         check_int(finish(tasks[i]), 0);
     return 0;

@@ -1,4 +1,7 @@
 /* Blocking sections and the threads of the runtime: how many there are, when they end, who they are. */
+#define _GNU_SOURCE
+
+#include <sched.h>
 #include <unistd.h>
 
 #include "os/os.h"
@@ -248,6 +251,43 @@ static void the_caller_of_lido_run_may_lose_its_worker(void **state)
         run_on(1, leave_the_caller, &caller);
 }
 
+static int cpus_of(void *arg)
+{
+    cpu_set_t *mask = arg;
+    check_int(sched_getaffinity(0, sizeof(*mask), mask), 0);
+    return CPU_COUNT(mask);
+}
+
+static int use_pinned_threads(void *arg)
+{
+    const cpu_set_t *all = arg;
+    cpu_set_t first, second, job;
+    lido_task *task;
+    check_int(cpus_of(&first), 1);
+    check_int(block_for_neighbour(NULL), 0); /* on another thread now */
+    check_int(cpus_of(&second), 1);
+    check(CPU_EQUAL(&first, &second));
+    for (int i = 0; i < 2; i++) {
+        check_int(lido_spawn_blocking(&task, cpus_of, &job), 0);
+        check_int(finish(task), CPU_COUNT(all));
+        check(CPU_EQUAL(&job, all));
+    }
+    return 0;
+}
+
+static void the_cpu_is_the_workers_and_not_the_threads(void **state)
+{
+    lido_config config = of(1, 0);
+    lido_runtime *runtime;
+    cpu_set_t all;
+    (void)state;
+    config.pin_cpus = true;
+    cpus_of(&all);
+    check_int(lido_runtime_new(&runtime, &config), 0);
+    check_int(lido_block_on(runtime, use_pinned_threads, &all), 0);
+    runtime_end(runtime);
+}
+
 struct around {
     uint32_t begun;
     uint32_t ended;
@@ -334,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_thread_that_nobody_needs_ends),
         cmocka_unit_test(thread_does_not_take_over_shutdown_worker),
         cmocka_unit_test(the_caller_of_lido_run_may_lose_its_worker),
+        cmocka_unit_test(the_cpu_is_the_workers_and_not_the_threads),
         cmocka_unit_test(a_hook_goes_around_each_thread_that_carries_the_worker),
         cmocka_unit_test(hammer),
     };

@@ -176,6 +176,7 @@ static void what_cannot_be_is_refused(void **state)
     config.before_stop = spawn_late;
     config.hook_arg = &late;
     check_int(lido_runtime_new(&late.runtime, &config), 0);
+    check_int(lido_block_on(late.runtime, seven, NULL), 7); /* there is a thread that can end */
     runtime_end(late.runtime);
     check_int(late.refused, -ESHUTDOWN);
 }
