@@ -4,38 +4,6 @@
 #include "support/oneshot.h"
 #include "support/runtime.h"
 
-/* ---- What a report said ------------------------------------------------------------------------- */
-
-struct reports {
-    unsigned count;
-    lido_stuck stuck[8];
-};
-
-static void note(void *arg, const lido_stuck *stuck)
-{
-    struct reports *reports = arg;
-    check(reports->count < COUNT(reports->stuck));
-    reports->stuck[reports->count++] = *stuck;
-}
-
-static const lido_stuck *reported(const struct reports *reports, const char *name)
-{
-    for (unsigned i = 0; i < reports->count; i++)
-        if (reports->stuck[i].name && strcmp(reports->stuck[i].name, name) == 0)
-            return &reports->stuck[i];
-    check(!"the task was reported");
-    return NULL;
-}
-
-static lido_task *start_named(lido_runtime *runtime, const char *name, lido_fn fn, void *arg)
-{
-    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
-    lido_task *task;
-    options.name = name;
-    check_int(lido_runtime_spawn_with(runtime, &task, fn, arg, &options), 0);
-    return task;
-}
-
 /* ---- Tasks -------------------------------------------------------------------------------------- */
 
 static int nothing(void *arg)
@@ -202,70 +170,6 @@ static void now_refuses_what_tasks_spawn_while_they_clean_up(void **state)
     lido_detach(task);
 }
 
-static void now_reports_a_task_that_ignores_cancel(void **state)
-{
-    (void)state;
-    lido_runtime *runtime = runtime_of(2);
-    struct reports reports = {0};
-    struct flag told = {0};
-    lido_task *task = start_named(runtime, "stubborn", ignore_cancel, &told);
-    check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_NOW, 20, note, &reports), -ETIMEDOUT);
-    check_int(reports.count, 1);
-    const lido_stuck *stuck = reported(&reports, "stubborn");
-    check_string(stuck->awaits, "yield");
-    check(strstr(stuck->where, "test_shutdown.c:"));
-    flag_raise(&told);
-    check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_NOW, -1, note, &reports), 0);
-    check_int(reports.count, 1);
-    lido_detach(task);
-}
-
-static void now_reports_a_task_that_computes_for_ever(void **state)
-{
-    (void)state;
-    lido_runtime *runtime = runtime_of(1);
-    struct computing computing = {0};
-    struct reports reports = {0};
-    lido_task *task = start_named(runtime, "busy", compute, &computing);
-    flag_await(&computing.started);
-    check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_NOW, 20, note, &reports), -ETIMEDOUT);
-    check_int(reports.count, 1);
-    check_string(reported(&reports, "busy")->awaits, "running");
-    flag_raise(&computing.told);
-    check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_NOW, -1, note, &reports), 0);
-    check_int(reports.count, 1);
-    lido_detach(task);
-}
-
-static int join_it(void *arg)
-{
-    int result;
-    int r = lido_join(arg, &result);
-    return r < 0 ? r : result;
-}
-
-/* A report of what waits says for what. */
-static void on_idle_reports_what_each_task_awaits(void **state)
-{
-    (void)state;
-    lido_runtime *runtime = runtime_of(1);
-    struct reports reports = {0};
-    struct oneshot oneshot;
-    oneshot_init(&oneshot);
-    lido_task *receiver = start_named(runtime, "receiver", receive, &oneshot);
-    lido_task *joiner = start_named(runtime, "joiner", join_it, receiver);
-    lido_task *sleeper = start_named(runtime, "sleeper", sleep_long, NULL);
-    check_int(lido_block_on(runtime, nothing, NULL), 0); /* all three have run */
-    check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, 1, note, &reports), -ETIMEDOUT);
-    check_int(reports.count, 4);
-    check_string(reported(&reports, "sleeper")->awaits, "sleep");
-    check_string(reported(&reports, "joiner")->awaits, "join");
-    check_string(reported(&reports, "receiver")->awaits, "join");
-    check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_NOW, -1, note, &reports), 0);
-    lido_detach(joiner);
-    lido_detach(sleeper);
-}
-
 static void after_a_shutdown_that_timed_out_spawns_are_refused(void **state)
 {
     (void)state;
@@ -325,9 +229,6 @@ int main(void)
         cmocka_unit_test(a_task_that_comes_with_a_last_wake_up_is_not_lost),
         cmocka_unit_test(now_cancels_what_waits),
         cmocka_unit_test(now_refuses_what_tasks_spawn_while_they_clean_up),
-        cmocka_unit_test(now_reports_a_task_that_ignores_cancel),
-        cmocka_unit_test(now_reports_a_task_that_computes_for_ever),
-        cmocka_unit_test(on_idle_reports_what_each_task_awaits),
         cmocka_unit_test(after_a_shutdown_that_timed_out_spawns_are_refused),
         cmocka_unit_test(a_task_cannot_shut_its_own_runtime_down),
         cmocka_unit_test(now_runs_tasks_that_had_not_started),
