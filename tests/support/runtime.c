@@ -8,9 +8,16 @@ lido_runtime *runtime_by(const char *scheduler, unsigned workers)
 {
     lido_config config = LIDO_CONFIG_INIT;
     lido_runtime *runtime;
+    const char *operators = getenv("LIDO_SCHEDULER");
+    char *kept = operators ? strdup(operators) : NULL;
     config.workers = workers;
     config.scheduler = scheduler;
+    if (scheduler)
+        unsetenv("LIDO_SCHEDULER");
     check_int(lido_runtime_new(&runtime, &config), 0);
+    if (kept)
+        setenv("LIDO_SCHEDULER", kept, 1);
+    free(kept);
     return runtime;
 }
 
