@@ -111,6 +111,35 @@ static void the_lifeguard_tries_again_until_it_has_a_thread(void **state)
     check_int(lido_run(&config, retake_fails_at_first, NULL), 0);
 }
 
+static int which_worker(void *arg)
+{
+    (void)arg;
+    return lido_worker_index();
+}
+
+static int block_beside_another(void *arg)
+{
+    struct gate gate = {0};
+    unsigned other = !lido_worker_index();
+    (void)arg;
+    check_int(finish(start_pinned(other, which_worker, NULL)), other); /* it has a thread */
+    lido__fault_plan_from("pthread_create", 1, -EAGAIN);
+    check_int(lido_spawn(NULL, open_gate, &gate), 0);
+    check_int(lido_blocking(pass, &gate), 7);
+    lido__fault_clear();
+    return 0;
+}
+
+static void without_threads_tasks_beside_a_section_are_rescued(void **state)
+{
+    lido_config config = LIDO_CONFIG_INIT;
+    (void)state;
+    config.workers = 2;
+    config.scheduler = "work-stealing";
+    for (int i = 0; i < 20; i++)
+        check_int(lido_run(&config, block_beside_another, NULL), 0);
+}
+
 static void note_report(void *arg, const lido_watch_report *report)
 {
     if (!report->blocking)
@@ -211,6 +240,7 @@ int main(void)
         cmocka_unit_test(without_threads_sections_run_and_tasks_say_so),
         cmocka_unit_test(a_task_for_which_no_thread_can_be_started_waits_for_one),
         cmocka_unit_test(the_lifeguard_tries_again_until_it_has_a_thread),
+        cmocka_unit_test(without_threads_tasks_beside_a_section_are_rescued),
         cmocka_unit_test(a_section_that_keeps_its_worker_is_reported_as_such),
         cmocka_unit_test(each_failure_is_survived),
     };
