@@ -28,32 +28,38 @@ static void stop(struct lido__pool *pool)
     lido__futex_wake(&pool->stopped, INT_MAX);
 }
 
-/* No token has been seen: if the pool is to end, ends it, unless a task has come meanwhile. */
-static void quiet(struct lido__pool *pool)
+/* The pool's word, when that is what has become of it. */
+static uint64_t settled(uint64_t busy)
+{
+    bool ends = busy & LIDO__POOL_ENDING && !(busy & (LIDO__POOL_TOKENS | LIDO__POOL_OVER));
+    return ends ? busy | LIDO__POOL_CLOSED | LIDO__POOL_BARRED | LIDO__POOL_OVER : busy;
+}
+
+/*
+ * Gives tokens back or sets flags, and ends the pool if it is to, in the same step: it may be freed as soon as
+ * somebody else ends it, so who does not end it never looks again.
+ * Acq_rel: what the tasks did, each worker's before its last token, is seen by whoever sees that the pool has
+ * ended.
+ */
+static void settle(struct lido__pool *pool, uint64_t tokens, uint64_t flags)
 {
     uint64_t busy = lido__load(&pool->busy, LIDO__RELAXED);
-    do {
-        if ((busy & LIDO__POOL_TOKENS) || (busy & LIDO__POOL_OVER) || !(busy & LIDO__POOL_ENDING))
-            return;
-        /* Acq_rel: what the tasks did, each worker's before its last token, is seen by whoever
-           sees that the pool has ended. */
-    } while (!lido__cas(&pool->busy, &busy,
-                        busy | LIDO__POOL_CLOSED | LIDO__POOL_BARRED | LIDO__POOL_OVER,
-                        LIDO__ACQ_REL, LIDO__RELAXED));
-    stop(pool);
+    uint64_t next;
+    do
+        next = settled((busy - tokens) | flags);
+    while (!lido__cas(&pool->busy, &busy, next, LIDO__ACQ_REL, LIDO__RELAXED));
+    if ((busy ^ next) & LIDO__POOL_OVER)
+        stop(pool);
 }
 
 void lido__pool_leave(struct lido__pool *pool, uint64_t tokens)
 {
-    uint64_t before = lido__fetch_sub(&pool->busy, tokens, LIDO__ACQ_REL);
-    if ((before & LIDO__POOL_TOKENS) == tokens)
-        quiet(pool);
+    settle(pool, tokens, 0);
 }
 
 void lido__pool_end_on_idle(struct lido__pool *pool)
 {
-    lido__fetch_or(&pool->busy, LIDO__POOL_ENDING, LIDO__ACQ_REL);
-    quiet(pool);
+    settle(pool, 0, LIDO__POOL_ENDING);
 }
 
 bool lido__pool_go_on(struct lido__pool *pool)
