@@ -144,14 +144,39 @@ static bool run_job(struct lido__member *member, struct lido__job *job)
     return true;
 }
 
+static int call_for_jobs(struct lido__crew *crew);
+
+/*
+ * With the lock held. One who is called finds all jobs that have come until then; if there are more, he calls the
+ * next before he begins, so that none waits behind one that blocks. If that fails, those at work will come.
+ */
+static struct lido__job *take_job(struct lido__member *member)
+{
+    struct lido__crew *crew = member->crew;
+    crew->coming -= member->comes;
+    member->comes = false;
+    struct lido__link *link = member->guest ? NULL : lido__fifo_pop(&crew->jobs);
+    if (!lido__fifo_empty(&crew->jobs) && crew->coming == 0)
+        call_for_jobs(crew);
+    return link ? lido__container_of(link, struct lido__job, link) : NULL;
+}
+
+/* False: the crew is gone. */
 static bool run_errand(struct lido__member *member)
 {
     struct lido__worker *worker = member->worker;
     struct lido__job *job = member->job;
     member->worker = NULL;
     member->job = NULL;
-    if (worker)
+    if (worker) {
         carry(member, worker);
+        return true;
+    }
+    if (!job) {
+        pthread_mutex_lock(&member->crew->lock);
+        job = take_job(member);
+        pthread_mutex_unlock(&member->crew->lock);
+    }
     return !job || run_job(member, job);
 }
 
@@ -193,16 +218,14 @@ static bool next_errand(struct lido__member *member)
 {
     struct lido__crew *crew = member->crew;
     pthread_mutex_lock(&crew->lock);
-    struct lido__link *link = member->guest ? NULL : lido__fifo_pop(&crew->jobs);
-    if (link) {
-        member->job = lido__container_of(link, struct lido__job, link);
-    } else if (!crew->over) {
+    bool has_job = (member->job = take_job(member));
+    if (!has_job && !crew->over) {
         lido__list_push(&crew->idle, &member->idle);
         member->listed = true;
     }
     bool waits = member->listed;
     pthread_mutex_unlock(&crew->lock);
-    return link || (waits && await_call(member));
+    return has_job || (waits && await_call(member));
 }
 
 /* ---- Members ----------------------------------------------------------------------------------- */
@@ -400,18 +423,28 @@ int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
     return r;
 }
 
+/* With the lock held. */
+static int call_for_jobs(struct lido__crew *crew)
+{
+    struct lido__member *member = take_idle(crew, true);
+    int r = member ? 0 : start_member(crew, LIDO__CPU_ANY, &member);
+    if (r < 0)
+        return r;
+    member->comes = true;
+    crew->coming++;
+    call(member);
+    return 0;
+}
+
 int lido__crew_run(struct lido__crew *crew, struct lido__job *job)
 {
     pthread_mutex_lock(&crew->lock);
-    struct lido__member *member = take_idle(crew, true);
-    int r = member ? 0 : start_member(crew, LIDO__CPU_ANY, &member);
-    if (r == 0) {
-        member->job = job;
-        call(member);
-    } else if (crew->alive > crew->carrying) {
-        lido__fifo_push(&crew->jobs, &job->link);
+    lido__fifo_push(&crew->jobs, &job->link);
+    int r = crew->coming ? 0 : call_for_jobs(crew);
+    if (crew->alive > crew->carrying)
         r = 0;
-    }
+    else if (r < 0)
+        lido__fifo_init(&crew->jobs); /* it was the only one: there was nobody to leave one to */
     pthread_mutex_unlock(&crew->lock);
     return r;
 }

@@ -44,9 +44,10 @@ struct lido__crew {
     unsigned carrying;           /* of these carry a worker, and are not expected back */
     bool over;                   /* the pool has ended: nobody waits for an errand any more */
     struct lido__node idle;      /* of lido__member.idle, the latest last */
-    struct lido__fifo jobs;      /* that found nobody idle, and no thread could be started */
-    struct lido__node loose;     /* of lido__member.loose */
-    struct lido__member *ended;  /* to be joined */
+    struct lido__fifo jobs;      /* that wait for a thread */
+    unsigned coming;         /* members that have been called for jobs, and have not looked yet */
+    struct lido__node loose; /* of lido__member.loose */
+    struct lido__member *ended; /* to be joined */
 };
 
 /* Whether a thread runs a loose job, and has been cast off. */
@@ -64,7 +65,8 @@ struct lido__member {
 
     /* Written before `called`: the errand. Neither: to see whether there is one, or the crew is over. */
     struct lido__worker *worker;
-    struct lido__job *job;
+    struct lido__job *job;        /* its own choice */
+    bool comes;                   /* counted as `coming`; under the lock */
     lido__shared uint32_t called; /* a futex */
 
     lido__shared uint32_t bond; /* ADRIFT: the crew may be gone */
