@@ -73,7 +73,7 @@ static bool is_own(const struct lido__worker *worker, const lido_task *task)
     return lido__task_belongs(task, worker, lido__load(&task->state.word, LIDO__ACQUIRE));
 }
 
-/* If it ends on this thread: no read-modify-write, and the waker can be borrowed. So neither may leave. */
+/* If it ends on this thread: no read-modify-write, and the waker can be borrowed. So `self` may not leave. */
 static bool join_own(struct lido__worker *worker, lido_task *task, lido_task *self)
 {
     lido__worker_enter(worker);
@@ -118,6 +118,17 @@ static bool forgo_own(struct lido__worker *worker, lido_task *task, lido_task *s
     return joins;
 }
 
+/* It is not done: whoever finishes it finds the waker, which is now its own. */
+void lido__join_detach(lido_task *task)
+{
+    lido_task *joiner = lido__waker_task(task->joiner);
+    task->flags &= ~LIDO__TASK_JOINED;
+    task->anchors--;
+    joiner->anchors--;
+    set_joiner(task, lido__waker_own(joiner));
+    lido__state_await(&task->state, LIDO__JOINER);
+}
+
 int lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self)
 {
     if (lido__task_is_joined(task))
@@ -142,12 +153,13 @@ bool lido__join_forgo(struct lido__worker *worker, lido_task *task)
     return true;
 }
 
-/* Whether `self` has registered with `task`, which is not done. */
+/* Whether `self` has registered with `task`, which is not done. In this order: it may be given away in between. */
 static bool joins(struct lido__worker *worker, const lido_task *task, const lido_task *self)
 {
-    if (lido__load(&task->state.word, LIDO__ACQUIRE) & LIDO__JOINER)
-        return lido__waker_task(task->joiner) == self;
-    return joins_own(worker, task, self);
+    if (joins_own(worker, task, self))
+        return true;
+    return lido__load(&task->state.word, LIDO__ACQUIRE) & LIDO__JOINER &&
+           lido__waker_task(task->joiner) == self;
 }
 
 static int join_step(struct lido__worker *worker, lido_task *task, lido_task *self)

@@ -25,7 +25,8 @@ static lido_task *task_of(struct lido__link *link)
 /* Whether a task of the queue may be given away; `flags`: one of which it must have. */
 static bool may_go(const struct lido__worker *worker, const lido_task *task, uint32_t flags)
 {
-    return task->flags & flags && task->anchors == 0 && task != worker->current &&
+    unsigned loose = task->flags & LIDO__TASK_JOINED ? 1 : 0; /* detach sees to that one */
+    return task->flags & flags && task->anchors == loose && task != worker->current &&
            !(task->flags & LIDO__TASK_ENDED);
 }
 
@@ -37,6 +38,8 @@ static void detach(struct lido__worker *worker, lido_task *task)
     lido__worker_uncount(worker);
     if (task->flags & LIDO__TASK_EXTRA)
         lido__wheel_cancel(&worker->wheel, &task->extra->deadline.timer);
+    if (task->flags & LIDO__TASK_JOINED)
+        lido__join_detach(task);
     lido__state_share(&task->state);
 }
 

@@ -45,6 +45,8 @@ void lido__op_try(struct lido__worker *worker, lido_task *task, struct lido__op 
 int lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self);
 /* The waiter gives up. False: too late, the task is done. */
 bool lido__join_forgo(struct lido__worker *worker, lido_task *task);
+/* A task whose waiter lends it a waker, being of the same worker, is given away. Inside the gate. */
+void lido__join_detach(lido_task *task);
 
 /* `ms` after `now`, in ns; never past LIDO__NEVER. */
 uint64_t lido__time_after(uint64_t now, int64_t ms);

@@ -73,7 +73,7 @@ struct lido_task {
         int result;     /* valid when DONE */
         uint32_t since; /* before: its worker's stamp when it went to sleep, or came to the worker */
     };
-    uint32_t anchors; /* what holds it on its worker: timers that are armed, a join that borrows */
+    uint32_t anchors; /* what holds it on its worker: timers that are armed, joins that borrow */
     struct lido__link mail; /* in the inbox */
     struct lido__node live; /* in the worker's list of live tasks */
     const char *name;
