@@ -20,7 +20,7 @@ static bool is_registered_on(const struct lido__handle *handle, unsigned worker)
 static void check_waits_on(unsigned worker, lido_stream *pair[2], char byte)
 {
     char text[2] = {byte, 0};
-    lido_task *reader = start_on(worker, read_one, pair[0]);
+    lido_task *reader = start_pinned(worker, read_one, pair[0]);
     net_await_reader(pair[0]);
     check(is_registered_on(&pair[0]->handle, worker));
     net_say(pair[1], text);
@@ -41,7 +41,7 @@ static int move(void *arg)
     check(lido__handle_reactor(&pair[0]->handle) == NULL); /* nobody has waited yet */
     check_waits_on(0, pair, 'a');
     check_waits_on(1, pair, 'b');
-    lido_task *closer = start_on(1, close_it, pair[0]);
+    lido_task *closer = start_pinned(1, close_it, pair[0]);
     net_expect_end(pair[1]);
     check_int(finish(closer), 0);
     lido_close(pair[1]);
@@ -79,7 +79,7 @@ static int move_with_event(void *arg)
         lido_stream *pair[2];
         net_pair(pair);
         check_waits_on(0, pair, 'a');
-        lido_task *reader = start_on(1, read_one, pair[0]);
+        lido_task *reader = start_pinned(1, read_one, pair[0]);
         net_say(pair[1], "b");
         check_int(finish(reader), 'b');
         check_waits_on(0, pair, 'c');
@@ -107,9 +107,9 @@ static int move_one_side(void *arg)
     (void)arg;
     net_unix_pair(pair);
     size_t filled = net_fill(pair[0]);
-    lido_task *writer = start_on(1, write_past_full, pair[0]);
+    lido_task *writer = start_pinned(1, write_past_full, pair[0]);
     net_await_writer(pair[0]);
-    lido_task *reader = start_on(0, read_one, pair[0]);
+    lido_task *reader = start_pinned(0, read_one, pair[0]);
     net_await_reader(pair[0]);
     check(is_registered_on(&pair[0]->handle, 1));
     net_say(pair[1], "r");
@@ -139,7 +139,7 @@ static int move_listener(void *arg)
     lido_listener *listener = net_listen();
     (void)arg;
     for (unsigned i = 0; i < 50; i++) {
-        lido_task *acceptor = start_on(i % 2, accept_one, listener);
+        lido_task *acceptor = start_pinned(i % 2, accept_one, listener);
         net_await_acceptor(listener);
         check(is_registered_on(&listener->handle, i % 2));
         lido_close(net_connect(listener));
@@ -159,7 +159,7 @@ static int leave_acceptor_alone(void *arg)
 {
     lido_listener *listener = net_listen();
     (void)arg;
-    lido_task *acceptor = start(accept_one, listener);
+    lido_task *acceptor = start_pinned(0, accept_one, listener);
     net_await_acceptor(listener);
     lido_stream *client = net_connect(listener);
     check_int(finish(acceptor), 0);

@@ -1,9 +1,8 @@
-/* Which worker a new task goes to. */
+/* Which worker a new task goes to. The tasks are pinned: others may be elsewhere by the time that they run. */
 #include <errno.h>
 #include <sched.h>
 
 #include "sched/worker.h"
-#include "support/oneshot.h"
 #include "support/runtime.h"
 
 enum { WORKERS = 4 };
@@ -14,17 +13,19 @@ static int where_am_i(void *arg)
     return lido_worker_index();
 }
 
-static int receive(void *arg)
+static lido_spawn_options placed(lido_placement placement, unsigned worker)
 {
-    return oneshot_receive(arg);
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    options.placement = placement;
+    options.worker = worker;
+    options.mobility = LIDO_PINNED;
+    return options;
 }
 
 static lido_task *spawn_placed(lido_runtime *runtime, lido_placement placement, unsigned worker)
 {
-    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    lido_spawn_options options = placed(placement, worker);
     lido_task *task;
-    options.placement = placement;
-    options.worker = worker;
     check_int(lido_runtime_spawn_with(runtime, &task, where_am_i, NULL, &options), 0);
     return task;
 }
@@ -37,10 +38,8 @@ static void spawns_from_outside_go_round(void **state)
     lido_runtime *runtime = runtime_of(WORKERS);
     int first = -1;
     for (int i = 0; i < 5 * WORKERS; i++) {
-        lido_task *task;
         int worker;
-        check_int(lido_runtime_spawn(runtime, &task, where_am_i, NULL), 0);
-        check_int(lido_join(task, &worker), 0);
+        check_int(lido_join(spawn_placed(runtime, LIDO_PLACE_DEFAULT, 0), &worker), 0);
         if (i == 0)
             first = worker;
         check_int(worker, (first + i) % WORKERS);
@@ -62,7 +61,7 @@ static int spawn_as_root(void *arg)
     lido_task *tasks[2 * WORKERS];
     (void)arg;
     for (size_t i = 0; i < COUNT(tasks); i++)
-        check_int(lido_spawn(&tasks[i], where_am_i, NULL), 0);
+        tasks[i] = spawn_placed(NULL, LIDO_PLACE_DEFAULT, 0);
     check_each_worker_twice(tasks);
     return 0;
 }
@@ -90,7 +89,7 @@ static void a_task_may_ask_for_the_round(void **state)
 {
     (void)state;
     lido_runtime *runtime = runtime_of(WORKERS);
-    check_int(finish(runtime_start(runtime, spawn_round, NULL)), 0);
+    check_int(finish(runtime_start_pinned(runtime, 0, spawn_round, NULL)), 0);
     runtime_end(runtime);
 }
 
@@ -102,8 +101,9 @@ static int spawn_deep(void *arg)
     int here = lido_worker_index();
     if (depth == 0)
         return here;
+    lido_spawn_options options = placed(LIDO_PLACE_DEFAULT, 0);
     lido_task *task;
-    check_int(lido_spawn(&task, spawn_deep, &depth), 0);
+    check_int(lido_spawn_with(&task, spawn_deep, &depth, &options), 0);
     int there = finish(task);
     check_int(lido_worker_index(), here);
     check_int(there, here);
@@ -116,7 +116,7 @@ static void a_tasks_own_spawns_stay_on_its_worker(void **state)
     lido_runtime *runtime = runtime_of(WORKERS);
     for (unsigned i = 0; i < WORKERS; i++) {
         int depth = 10;
-        check_int(finish(runtime_start_on(runtime, i, spawn_deep, &depth)), i);
+        check_int(finish(runtime_start_pinned(runtime, i, spawn_deep, &depth)), i);
     }
     runtime_end(runtime);
 }
@@ -179,7 +179,7 @@ static void check_burst(lido_placement placement)
     struct computing computing[WORKERS] = {0};
     lido_task *busy[WORKERS], *tasks[2 * WORKERS];
     for (unsigned i = 0; i < WORKERS; i++) {
-        busy[i] = runtime_start_on(runtime, i, compute, &computing[i]);
+        busy[i] = runtime_start_pinned(runtime, i, compute, &computing[i]);
         flag_await(&computing[i].started);
     }
     for (size_t i = 0; i < COUNT(tasks); i++)
@@ -200,28 +200,29 @@ static void a_burst_is_spread_over_the_least_loaded(void **state)
     check_burst(LIDO_PLACE_LOCAL);
 }
 
+static int be_load(void *arg)
+{
+    (void)arg;
+    return lido_sleep(INT64_MAX);
+}
+
 static void a_loaded_worker_is_avoided(void **state)
 {
     (void)state;
     lido_runtime *runtime = runtime_of(2);
-    struct oneshot oneshots[3];
     lido_task *loaders[3];
-    for (size_t i = 0; i < COUNT(loaders); i++) {
-        oneshot_init(&oneshots[i]);
-        loaders[i] = runtime_start_on(runtime, 0, receive, &oneshots[i]);
-    }
+    for (size_t i = 0; i < COUNT(loaders); i++)
+        loaders[i] = runtime_start_pinned(runtime, 0, be_load, NULL);
     struct lido__worker *workers = ((struct lido__pool *)runtime)->workers;
-    while (lido__load(&workers[0].live, LIDO__RELAXED) < 6) /* each with its oneshot's future */
+    while (lido__load(&workers[0].live, LIDO__RELAXED) < COUNT(loaders))
         sched_yield();
     for (int i = 0; i < 10; i++) {
         int worker;
         check_int(lido_join(spawn_placed(runtime, LIDO_PLACE_LEAST_LOADED, 0), &worker), 0);
         check_int(worker, 1);
     }
-    for (size_t i = 0; i < COUNT(loaders); i++) {
-        oneshot_send(&oneshots[i], 0);
-        check_int(lido_join(loaders[i], NULL), 0);
-    }
+    for (size_t i = 0; i < COUNT(loaders); i++)
+        check_int(lido_stop(loaders[i], NULL), 0);
     runtime_end(runtime);
 }
 
@@ -229,10 +230,8 @@ static void a_loaded_worker_is_avoided(void **state)
 
 static void check_refused(lido_runtime *runtime, lido_placement placement, unsigned worker)
 {
-    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    lido_spawn_options options = placed(placement, worker);
     lido_task *untouched = NULL;
-    options.placement = placement;
-    options.worker = worker;
     check_int(lido_runtime_spawn_with(runtime, &untouched, where_am_i, NULL, &options), -EINVAL);
     check(untouched == NULL);
 }
@@ -256,7 +255,7 @@ static void a_task_goes_to_the_worker_that_is_named(void **state)
     lido_runtime *runtime = runtime_of(WORKERS);
     place_everywhere(runtime);
     check_int(lido_block_on(runtime, place_everywhere, NULL), 0);
-    check_int(finish(runtime_start(runtime, place_everywhere, NULL)), 0);
+    check_int(finish(runtime_start_pinned(runtime, 0, place_everywhere, NULL)), 0);
     runtime_end(runtime);
 }
 

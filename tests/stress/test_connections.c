@@ -25,6 +25,7 @@ struct account {
 static struct {
     unsigned connections;
     lido_placement placement;
+    lido_mobility mobility;
     int listening;
     lido_address address;
     struct account *account; /* of both processes */
@@ -136,6 +137,7 @@ static int serve(void *listener)
 {
     lido_serve_options options = LIDO_SERVE_OPTIONS_INIT;
     options.placement = shared.placement;
+    options.mobility = shared.mobility;
     return lido_serve_with(listener, answer, &options);
 }
 
@@ -145,7 +147,7 @@ static int be_server(void *arg)
     int result;
     (void)arg;
     check_int(lido_listener_from_fd(&listener, shared.listening), 0);
-    lido_task *server = start(serve, listener);
+    lido_task *server = start_pinned(0, serve, listener);
     peer_await(&shared.clients);
     await_count(&shared.account->ended, shared.connections);
     check_int(lido_stop(server, &result), 0);
@@ -175,11 +177,12 @@ static void check_account(const struct account *account)
     check_int(account->answers, exchanges);
 }
 
-static void serve_all(lido_placement placement)
+static void serve_all(lido_placement placement, lido_mobility mobility)
 {
     size_t descriptors = count_descriptors();
     shared.connections = scale();
     shared.placement = placement;
+    shared.mobility = mobility;
     shared.account = peer_memory(sizeof(*shared.account));
     shared.listening = net_listening_fd(&shared.address);
     peer_start(&shared.clients, run_clients, NULL);
@@ -194,7 +197,7 @@ static void serve_all(lido_placement placement)
 static void ten_thousand_connections_are_served_and_dealt_evenly(void **state)
 {
     (void)state;
-    serve_all(LIDO_PLACE_ROUND_ROBIN);
+    serve_all(LIDO_PLACE_ROUND_ROBIN, LIDO_PINNED);
     unsigned fair = shared.connections / SERVER_WORKERS;
     for (unsigned i = 0; i < SERVER_WORKERS; i++) {
         uint64_t dealt = shared.account->on[i];
@@ -206,8 +209,17 @@ static void ten_thousand_connections_are_served_and_dealt_evenly(void **state)
 static void ten_thousand_connections_are_served_by_one_worker(void **state)
 {
     (void)state;
-    serve_all(LIDO_PLACE_LOCAL);
+    serve_all(LIDO_PLACE_LOCAL, LIDO_PINNED);
     check_int(shared.account->on[0], shared.connections);
+}
+
+/* All are accepted on one worker, and go to the others as these have time: before they start, and later. */
+static void ten_thousand_connections_are_served_by_whoever_has_time(void **state)
+{
+    (void)state;
+    serve_all(LIDO_PLACE_LOCAL, LIDO_STEALABLE);
+    for (unsigned i = 0; i < SERVER_WORKERS; i++)
+        say("began on worker %u: %llu", i, (unsigned long long)shared.account->on[i]);
 }
 
 int main(void)
@@ -215,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_thousand_connections_are_served_and_dealt_evenly),
         cmocka_unit_test(ten_thousand_connections_are_served_by_one_worker),
+        cmocka_unit_test(ten_thousand_connections_are_served_by_whoever_has_time),
     };
     stress_limit();
     return cmocka_run_group_tests(tests, NULL, NULL);
