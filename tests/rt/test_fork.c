@@ -5,13 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "support/death.h"
 #include "support/net.h"
 #include "support/runtime.h"
 #include "task/task.h"
@@ -288,6 +288,67 @@ static void nor_can_the_child_of_a_child(void **state)
     parent_end(&parent);
 }
 
+/* ---- Workers that sleep --------------------------------------------------------------------------- */
+
+struct parking {
+    lido_park park;
+    struct flag asleep;
+    lido__shared uint32_t unparks;
+    lido_task *task;
+};
+
+static void park(void *arg, unsigned worker, int fd, uint64_t timeout_ns)
+{
+    struct parking *parking = arg;
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    (void)worker;
+    (void)timeout_ns;
+    flag_raise(&parking->asleep);
+    poll(&pollfd, 1, 1000);
+}
+
+static void unpark(void *arg, unsigned worker)
+{
+    struct parking *parking = arg;
+    (void)worker;
+    lido__fetch_add(&parking->unparks, 1, LIDO__RELAXED);
+}
+
+static int sleep_long(void *arg)
+{
+    (void)arg;
+    return lido_sleep(3600000);
+}
+
+static void cancel_there(void *arg)
+{
+    struct parking *parking = arg;
+    uint32_t before = lido__load(&parking->unparks, LIDO__RELAXED);
+    lido_cancel(parking->task);
+    check_int(lido__load(&parking->unparks, LIDO__RELAXED), before);
+}
+
+/* What the child had there to wake it by is the parent's. */
+static void a_child_wakes_no_worker(void **state)
+{
+    struct parking parking = {.park = {park, unpark, &parking}};
+    lido_config config = LIDO_CONFIG_INIT;
+    lido_runtime *runtime;
+    int result;
+    (void)state;
+    config.workers = 1;
+    config.park = &parking.park;
+    check_int(lido_runtime_new(&runtime, &config), 0);
+    parking.task = runtime_start(runtime, sleep_long, NULL);
+    flag_await(&parking.asleep);
+    for (int i = 0; i < 20; i++)
+        check_child(cancel_there, &parking);
+    check(!lido_task_is_done(parking.task));
+    check_int(lido_stop(parking.task, &result), 0);
+    check_int(result, -ECANCELED);
+    runtime_end(runtime);
+}
+
 /* ---- Children that come back ---------------------------------------------------------------------- */
 
 /* Returns in the child too, whose end the parent looks at. */
@@ -463,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_child_of_a_fiber_can_do_nothing_and_harms_nobody),
         cmocka_unit_test(a_child_of_blocking_code_can_do_nothing_and_harms_nobody),
         cmocka_unit_test(nor_can_the_child_of_a_child),
+        cmocka_unit_test(a_child_wakes_no_worker),
         cmocka_unit_test(a_child_that_returns_to_lido_is_aborted),
         cmocka_unit_test(a_child_can_exec),
         cmocka_unit_test(every_descriptor_of_lido_is_closed_on_exec),
