@@ -37,13 +37,20 @@ static int move_to(struct lido__member *member, int cpu)
     return r;
 }
 
-/* With the lock held. */
+/* With the lock held; rouse follows. Release: the member sees its errand. */
 static void call(struct lido__member *member)
 {
-    /* Release: the member sees its errand. The lock is held until the wake has been made, so that
-       the member cannot have ended. */
     lido__store(&member->called, 1, LIDO__RELEASE);
-    lido__futex_wake(&member->called, 1);
+}
+
+/*
+ * Without the lock, which the member takes first of all. It may have been awake, and be gone by now: this only
+ * names an address. NULL: nobody was called.
+ */
+static void rouse(struct lido__member *member)
+{
+    if (member)
+        lido__futex_wake(&member->called, 1);
 }
 
 static void dismiss_idle(struct lido__crew *crew)
@@ -56,6 +63,7 @@ static void dismiss_idle(struct lido__crew *crew)
         lido__list_remove(&member->idle);
         member->listed = false;
         call(member);
+        rouse(member);
     }
     pthread_mutex_unlock(&crew->lock);
 }
@@ -144,20 +152,21 @@ static bool run_job(struct lido__member *member, struct lido__job *job)
     return true;
 }
 
-static int call_for_jobs(struct lido__crew *crew);
+static int call_for_jobs(struct lido__crew *crew, struct lido__member **called);
 
 /*
  * With the lock held. One who is called finds all jobs that have come until then; if there are more, he calls the
  * next before he begins, so that none waits behind one that blocks. If that fails, those at work will come.
  */
-static struct lido__job *take_job(struct lido__member *member)
+static struct lido__job *take_job(struct lido__member *member, struct lido__member **called)
 {
+    *called = NULL;
     struct lido__crew *crew = member->crew;
     crew->coming -= member->comes;
     member->comes = false;
     struct lido__link *link = member->guest ? NULL : lido__fifo_pop(&crew->jobs);
     if (!lido__fifo_empty(&crew->jobs) && crew->coming == 0)
-        call_for_jobs(crew);
+        call_for_jobs(crew, called);
     return link ? lido__container_of(link, struct lido__job, link) : NULL;
 }
 
@@ -173,9 +182,11 @@ static bool run_errand(struct lido__member *member)
         return true;
     }
     if (!job) {
+        struct lido__member *called;
         pthread_mutex_lock(&member->crew->lock);
-        job = take_job(member);
+        job = take_job(member, &called);
         pthread_mutex_unlock(&member->crew->lock);
+        rouse(called);
     }
     return !job || run_job(member, job);
 }
@@ -218,13 +229,15 @@ static bool next_errand(struct lido__member *member)
 {
     struct lido__crew *crew = member->crew;
     pthread_mutex_lock(&crew->lock);
-    bool has_job = (member->job = take_job(member));
+    struct lido__member *called;
+    bool has_job = (member->job = take_job(member, &called));
     if (!has_job && !crew->over) {
         lido__list_push(&crew->idle, &member->idle);
         member->listed = true;
     }
     bool waits = member->listed;
     pthread_mutex_unlock(&crew->lock);
+    rouse(called);
     return has_job || (waits && await_call(member));
 }
 
@@ -396,6 +409,7 @@ void lido__crew_send(struct lido__member *member, struct lido__worker *worker)
     pthread_mutex_lock(&crew->lock);
     send_to(member, worker);
     pthread_mutex_unlock(&crew->lock);
+    rouse(member);
 }
 
 bool lido__crew_with_thread_of(struct lido__crew *crew, const struct lido__worker *worker,
@@ -411,7 +425,7 @@ bool lido__crew_with_thread_of(struct lido__crew *crew, const struct lido__worke
 
 int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
 {
-    struct lido__member *member;
+    struct lido__member *member = NULL;
     int r = 0;
     pthread_mutex_lock(&crew->lock);
     if (!worker->seated) {
@@ -420,11 +434,13 @@ int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
             send_to(member, worker);
     }
     pthread_mutex_unlock(&crew->lock);
+    if (r == 0)
+        rouse(member);
     return r;
 }
 
 /* With the lock held. */
-static int call_for_jobs(struct lido__crew *crew)
+static int call_for_jobs(struct lido__crew *crew, struct lido__member **called)
 {
     struct lido__member *member = take_idle(crew, true);
     int r = member ? 0 : start_member(crew, LIDO__CPU_ANY, &member);
@@ -433,19 +449,22 @@ static int call_for_jobs(struct lido__crew *crew)
     member->comes = true;
     crew->coming++;
     call(member);
+    *called = member;
     return 0;
 }
 
 int lido__crew_run(struct lido__crew *crew, struct lido__job *job)
 {
+    struct lido__member *called = NULL;
     pthread_mutex_lock(&crew->lock);
     lido__fifo_push(&crew->jobs, &job->link);
-    int r = crew->coming ? 0 : call_for_jobs(crew);
+    int r = crew->coming ? 0 : call_for_jobs(crew, &called);
     if (crew->alive > crew->carrying)
         r = 0;
     else if (r < 0)
         lido__fifo_init(&crew->jobs); /* it was the only one: there was nobody to leave one to */
     pthread_mutex_unlock(&crew->lock);
+    rouse(called);
     return r;
 }
 
