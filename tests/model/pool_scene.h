@@ -226,6 +226,31 @@ static void leave_pool(void)
     lido__fetch_sub(&stage.visitors, 1, LIDO__RELEASE);
 }
 
+/* --- ops ----------------------------------------------------------------------------------------*/
+
+/* Is handed back by this worker's reactor, wherever the task goes. */
+static inline void arm(struct lido__worker *worker, lido_task *task, struct lido__op *op)
+{
+    struct bell_reactor *reactor = reactor_of(worker->reactor);
+    op->waker = lido__waker_borrow(task);
+    lido__store(&op->state, LIDO__OP_ARMED, LIDO__RELAXED);
+    lido__store(&reactor->armed, op, LIDO__RELEASE);
+    if (lido__load(&reactor->come, LIDO__RELAXED))
+        model_bell_ring(&reactor->bell);
+}
+
+/* Completes the ops of all reactors, also those to come. */
+static inline void complete_ops(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < stage.pool->count; i++) {
+        struct bell_reactor *reactor = reactor_of(stage.pool->workers[i].reactor);
+        lido__store(&reactor->come, 1, LIDO__RELEASE);
+        model_bell_ring(&reactor->bell);
+    }
+    leave_pool();
+}
+
 /* --- futures ------------------------------------------------------------------------------------*/
 
 static struct actor *actor_of(lido_future *future)
@@ -382,7 +407,7 @@ static void tear_down_pool(void)
 }
 
 /* As a plain thread does in lido_join. */
-static void join_as_thread(lido_task *task)
+static inline void join_as_thread(lido_task *task)
 {
     uint32_t *word = &task->state.word;
     if (lido__state_await(&task->state, LIDO__THREAD))

@@ -77,37 +77,18 @@ static int yield_once(lido_future *future, const lido_waker *waker)
     return LIDO_PENDING;
 }
 
-/* The op is handed back by the reactor of the worker on which it begins, wherever the task goes: and for that it
-   wakes itself once. */
+/* Once it has begun it wakes itself: so that it may go elsewhere before the op comes back. */
 static int wait_for_op(lido_future *future, const lido_waker *waker)
 {
     struct actor *self = actor_of(future);
     lido_task *task = begin_poll(waker);
-    struct bell_reactor *reactor = reactor_of(lido__worker_current()->reactor);
-    enum lido__op_state state = lido__op_state(&self->op);
-    if (state == LIDO__OP_READY)
+    if (lido__op_state(&self->op) == LIDO__OP_READY)
         return end_with(self, RESULT);
-    if (state == LIDO__OP_IDLE) {
-        self->op.waker = lido__waker_borrow(task);
-        lido__store(&self->op.state, LIDO__OP_ARMED, LIDO__RELAXED);
-        lido__store(&reactor->armed, &self->op, LIDO__RELEASE);
-        if (lido__load(&reactor->come, LIDO__RELAXED))
-            model_bell_ring(&reactor->bell);
+    if (lido__op_state(&self->op) == LIDO__OP_IDLE) {
+        arm(lido__worker_current(), task, &self->op);
         lido_waker_wake(waker);
     }
     return LIDO_PENDING;
-}
-
-/* Completes the ops of all reactors, also those to come. */
-static void complete_ops(void *unused)
-{
-    (void)unused;
-    for (unsigned i = 0; i < stage.pool->count; i++) {
-        struct bell_reactor *reactor = reactor_of(stage.pool->workers[i].reactor);
-        lido__store(&reactor->come, 1, LIDO__RELEASE);
-        model_bell_ring(&reactor->bell);
-    }
-    leave_pool();
 }
 
 static lido_future future_of(char kind)

@@ -21,6 +21,8 @@ enum wrong {
     INJECT_ON_ONE_TOKEN, /* which is the task's */
     LEAVE_IN_TWO_STEPS,  /* gives a token back, and looks after that */
     NOTIFY_REGARDLESS,   /* of SHARED */
+    WAKE_OUTSIDE,        /* of the gate, a task of the same worker */
+    SEIZE_NOTHING,       /* and yet take what is there */
 };
 
 static enum wrong wrong;
@@ -156,11 +158,28 @@ static void mail_to_somebody(struct lido__worker *worker, struct lido__link *lin
     lido__worker_mail(worker, link);
 }
 
+static bool try_enter_gate(struct lido__gate *gate)
+{
+    return wrong != WAKE_OUTSIDE && lido__gate_enter_if_outside(gate);
+}
+
+/* What follows from the answer is plain; somebody may come between. */
+static bool belongs_still(const lido_task *task, const struct lido__worker *worker, uint32_t word)
+{
+    bool belongs = lido__task_belongs(task, worker, word);
+    model_touch(task);
+    return belongs;
+}
+
+#define lido__task_belongs belongs_still
 #define lido__state_notify try_notify
 #define lido__worker_mail mail_to_somebody
+#define lido__gate_enter_if_outside try_enter_gate
 #include "../../src/sched/wake.c"
+#undef lido__task_belongs
 #undef lido__state_notify
 #undef lido__worker_mail
+#undef lido__gate_enter_if_outside
 
 #include "../../src/sched/alarm.c"
 #include "../../src/sched/future.c"
