@@ -313,7 +313,7 @@ static bool caught(enum wrong what, const struct plan *plan, const char *name, c
 static void wrong_ways_of_rescuing_are_caught(void **state)
 {
     (void)state;
-    assert_true(caught(WAKE_OUTSIDE, &woken_by_neighbour, "a wake-up beside the gate", "freed"));
+    assert_true(caught(WAKE_OUTSIDE, &woken_by_neighbour, "a wake-up beside the gate", "gone"));
     assert_true(caught(SEIZE_NOTHING, &woken, "a rescue beside the gate", "deadlock"));
 }
 

@@ -163,11 +163,18 @@ static bool try_enter_gate(struct lido__gate *gate)
     return wrong != WAKE_OUTSIDE && lido__gate_enter_if_outside(gate);
 }
 
-/* What follows from the answer is plain; somebody may come between. */
+MODEL_UNSEEN static bool has_gone(const lido_task *task, const struct lido__worker *worker)
+{
+    return task->worker != worker || task->state.word & LIDO__SHARED;
+}
+
+/* What follows from the answer is plain: it must hold when somebody has come between. */
 static bool belongs_still(const lido_task *task, const struct lido__worker *worker, uint32_t word)
 {
     bool belongs = lido__task_belongs(task, worker, word);
     model_touch(task);
+    if (belongs && has_gone(task, worker))
+        model_fail("it has gone meanwhile", __FILE__, __LINE__);
     return belongs;
 }
 
