@@ -57,6 +57,9 @@ static void append(struct lido__fifo *to, struct lido__fifo *from)
     to->tail = from->tail;
 }
 
+/* How far into a queue is looked for tasks that may go: most may be pinned. */
+#define SELECT_AMONG (2 * LIDO__RING_SIZE)
+
 /* Takes every second task that may go from the queue, `most` at most. How many. */
 static unsigned select_half(struct lido__worker *worker, unsigned most, struct lido__fifo *chosen)
 {
@@ -65,7 +68,9 @@ static unsigned select_half(struct lido__worker *worker, unsigned most, struct l
     unsigned count = 0;
     bool keep = !worker->hot;
     lido__fifo_init(&kept);
-    while (count < most && (link = lido__fifo_pop(&worker->queue))) {
+    for (unsigned seen = 0; count < most && seen < SELECT_AMONG; seen++) {
+        if (!(link = lido__fifo_pop(&worker->queue)))
+            break;
         bool goes = may_go(worker, task_of(link), LIDO__TASK_STEALABLE) && !keep;
         lido__fifo_push(goes ? chosen : &kept, link);
         count += goes;
