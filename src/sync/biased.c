@@ -10,8 +10,10 @@ static void end_bias(struct lido__biased *lock)
 {
     lido__store(&lock->favourite, NULL, LIDO__RELAXED);
     lido__barrier_all();
-    while (lido__load(&lock->inside, LIDO__ACQUIRE))
+    while (lido__load(&lock->inside, LIDO__ACQUIRE)) {
+        LIDO__ASSERT(!lido__forked); /* who is inside is not in the child */
         lido__thread_yield();
+    }
     lock->lost++;
     lock->streak = 0;
 }
@@ -31,7 +33,8 @@ void lido__biased_lock_word(struct lido__biased *lock, struct lido__worker *work
     if (__builtin_expect(lock->favourite != NULL, 0))
         end_bias(lock);
     if (lock->last != worker) {
-        lock->last = worker;
+        if (lock->lost == 0)
+            lock->last = worker;
         lock->streak = 0;
     } else if (worker && lock->lost < LOST_MAX && ++lock->streak >= STREAK_FIRST << lock->lost) {
         begin_bias(lock, worker);

@@ -14,6 +14,10 @@
  * somebody else comes, and each time it takes longer until it begins again: so what its end costs (a barrier
  * in all threads) is never more than what it has saved before.
  *
+ * No lock has more than one favourite in its life. For one that was may have been interrupted just before it
+ * says that it is inside, and then says, however late, that it is not: if another were the favourite by then,
+ * that would be said of this one.
+ *
  * Held for a few instructions, never across a wait. All zero is a free lock.
  * Model-checked in tests/model/test_biased.c.
  */
@@ -29,9 +33,10 @@ struct lido__biased {
     lido__shared uint32_t inside;                /* whether it is; written by its thread */
     lido__shared uint32_t word;                  /* BUSY */
     /* While the word is held: */
-    struct lido__worker *last; /* who had it the last time; and how often in a row before that */
-    uint32_t streak;
-    uint32_t lost; /* how often the bias has ended */
+    struct lido__worker
+        *last;       /* who had it the last time; once the bias has ended: the favourite of then */
+    uint32_t streak; /* how often in a row it had it before that */
+    uint32_t lost;   /* how often the bias has ended */
 };
 
 /* The rest of lock, for all but the favourite. */

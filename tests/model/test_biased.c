@@ -95,6 +95,54 @@ static void never_are_two_inside(void **state)
     assert_in_range(model_holds(&scenario), 1000, SIZE_MAX);
 }
 
+/*
+ * A worker finds that it is the favourite, and is slow to say that it is inside. Meanwhile the bias ends, and
+ * another worker takes the lock so often that the bias could be its own.
+ */
+static void favour_the_first(void)
+{
+    set_up();
+    scene.lock.favourite = &model_workers[0];
+    scene.lock.streak = 0;
+}
+
+static void enter_twice(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        enter_as(&model_workers[0]);
+}
+
+static void enter_often(void *arg)
+{
+    struct lido__worker *worker = &model_workers[1];
+    (void)arg;
+    bool favourite = scene.protocol->lock(&scene.lock, worker);
+    scene.lock.streak = (STREAK_FIRST << scene.lock.lost) - 1;
+    scene.entered++;
+    scene.protocol->unlock(&scene.lock, favourite);
+    for (int i = 0; i < 2; i++)
+        enter_as(worker);
+}
+
+static struct model_scenario succession(const struct protocol *protocol)
+{
+    struct model_scenario scenario = entering(protocol);
+    scenario.name = "one who was the favourite, and one who would be";
+    scenario.setup = favour_the_first;
+    scenario.threads[0].run = enter_twice;
+    scenario.threads[1] = (struct model_thread){"next", enter_often, NULL};
+    scenario.threads[2] = (struct model_thread){NULL, NULL, NULL};
+    return scenario;
+}
+
+static void who_was_the_favourite_lets_nobody_in(void **state)
+{
+    struct model_scenario scenario = succession(&correct);
+    (void)state;
+    assert_in_range(model_holds(&scenario), 1000, SIZE_MAX);
+}
+
 /* ---- Broken ---------------------------------------------------------------------------------------------- */
 
 /* The favourite does not look again when it is inside. */
@@ -144,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(never_are_two_inside),
+        cmocka_unit_test(who_was_the_favourite_lets_nobody_in),
         cmocka_unit_test(broken_locking_is_caught),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
