@@ -119,7 +119,7 @@ static void what_waits_is_said_to_be_in_its_call(void **state)
 static void a_task_that_ignores_cancellation_is_said_to_yield(void **state)
 {
     (void)state;
-    lido_runtime *runtime = runtime_of(2);
+    lido_runtime *runtime = runtime_of(1);
     struct reports reports;
     struct flag told = {0};
     lido_task *task = start_named(runtime, "stubborn", yield_until_told, &told);
