@@ -16,8 +16,11 @@ static int seven(void *arg)
     return 7;
 }
 
+static struct flag passing;
+
 static int pass(void *arg)
 {
+    flag_raise(&passing);
     gate_pass(arg);
     return 7;
 }
@@ -69,8 +72,10 @@ static int one_thread(void *arg)
     lido_blocking_options options = LIDO_BLOCKING_OPTIONS_INIT;
     lido_task *runs, *waits;
     (void)arg;
+    passing = (struct flag){0};
     check_int(lido_spawn_blocking(&runs, pass, &gate), 0);
-    check_int(lido_yield(), 0);
+    while (!flag_is_up(&passing)) /* until then its thread would see to others, too */
+        check_int(lido_yield(), 0);
     lido__fault_plan_from("pthread_create", 1, -EAGAIN);
     options.pool = LIDO_POOL_FS;
     check_int(lido_spawn_blocking_with(&waits, seven, NULL, &options), 0);

@@ -358,9 +358,9 @@ static int close_sibling_with_a_backlog(void *arg)
     int clients[CROWD], result;
     (void)arg;
     served = 0;
-    lido_task *server = start_pinned(0, serve_reuseport, listener);
+    lido_task *server = start(serve_reuseport, listener);
     await_that(has_handles, &ready);
-    lido_task *holder = start_pinned(1, hold_worker, &hold);
+    lido_task *holder = start_on(1, hold_worker, &hold);
     flag_await(&hold.held);
     for (int i = 0; i < CROWD; i++)
         clients[i] = connected(listener);
@@ -380,15 +380,10 @@ static int close_sibling_with_a_backlog(void *arg)
     return 0;
 }
 
-static int close_on_the_first_worker(void *arg)
-{
-    return finish(start_pinned(0, close_sibling_with_a_backlog, arg));
-}
-
 static void a_dead_connection_does_not_hide_those_behind_it(void **state)
 {
     (void)state;
-    run_on(2, close_on_the_first_worker, NULL);
+    run_pinned_on(2, close_sibling_with_a_backlog, NULL);
 }
 
 /* ---- A listener whose options cannot be asked for ---------------------------------------------------- */

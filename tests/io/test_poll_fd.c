@@ -243,7 +243,7 @@ static int poll_twice(void *arg)
 static void one_task_of_a_worker_polls_a_descriptor(void **state)
 {
     (void)state;
-    run_on(2, poll_twice, NULL);
+    run_pinned_on(2, poll_twice, NULL);
 }
 
 static int interrupt(void *arg)

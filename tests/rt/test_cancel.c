@@ -139,7 +139,7 @@ static int cancel_before_start(void *arg)
 static void a_task_that_is_cancelled_before_its_start_runs(void **state)
 {
     (void)state;
-    run_on(2, cancel_before_start, NULL);
+    run_pinned_on(2, cancel_before_start, NULL);
 }
 
 static void cancelling_what_is_done_does_nothing(void **state)

@@ -21,6 +21,7 @@ static lido_task *start_future(lido_future *future)
     lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
     lido_task *task;
     options.placement = LIDO_PLACE_LOCAL;
+    options.mobility = mobility_of_caller();
     check_int(lido_spawn_future_with(&task, future, &options), 0);
     return task;
 }
@@ -370,7 +371,7 @@ static int join_by_futures(void *arg)
 static void a_future_can_join(void **state)
 {
     (void)state;
-    run_on(2, join_by_futures, NULL);
+    run_pinned_on(2, join_by_futures, NULL);
 }
 
 static int forgo_joins(void *arg)
@@ -395,7 +396,7 @@ static int forgo_joins(void *arg)
 static void a_future_can_give_up_a_join(void **state)
 {
     (void)state;
-    run_on(2, forgo_joins, NULL);
+    run_pinned_on(2, forgo_joins, NULL);
 }
 
 static int cancel_joins(void *arg)
@@ -420,7 +421,7 @@ static int cancel_joins(void *arg)
 static void a_join_that_is_cancelled_keeps_the_handle(void **state)
 {
     (void)state;
-    run_on(2, cancel_joins, NULL);
+    run_pinned_on(2, cancel_joins, NULL);
 }
 
 static int join_itself(lido_future *future, const lido_waker *waker)

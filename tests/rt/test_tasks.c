@@ -88,7 +88,7 @@ static int join_twice(void *arg)
 static void a_second_join_is_busy(void **state)
 {
     (void)state;
-    run_on(2, join_twice, NULL);
+    run_pinned_on(2, join_twice, NULL);
 }
 
 static int join_self(void *arg)
@@ -373,7 +373,7 @@ static int sleep_among_yielders(void *arg)
         tasks[i] = start(yield_until, &enough);
     for (int i = 0; i < 20; i++) {
         check_int(lido_sleep(1), 0);
-        check_int(finish(start_on(1, nothing, NULL)), 0);
+        check_int(finish(start_pinned(1, nothing, NULL)), 0);
     }
     flag_raise(&enough);
     for (size_t i = 0; i < COUNT(tasks); i++)
@@ -384,7 +384,7 @@ static int sleep_among_yielders(void *arg)
 static void yielding_tasks_starve_neither_timers_nor_mail(void **state)
 {
     (void)state;
-    run_on(2, sleep_among_yielders, NULL);
+    run_pinned_on(2, sleep_among_yielders, NULL);
 }
 
 /* ---- Outside --------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "os/os.h"
+#include "task/task.h"
 
 /* Far beyond what a loaded machine under a sanitizer needs: only a broken promise takes so long. */
 #define PATIENCE_NS 30000000000u
@@ -19,6 +20,29 @@ void run_on(unsigned workers, lido_fn fn, void *arg)
 void run(lido_fn fn)
 {
     run_on(1, fn, NULL);
+}
+
+struct pinned {
+    lido_fn fn;
+    void *arg;
+};
+
+static int run_pinned(void *arg)
+{
+    struct pinned *pinned = arg;
+    return finish(start_pinned(0, pinned->fn, pinned->arg));
+}
+
+void run_pinned_on(unsigned workers, lido_fn fn, void *arg)
+{
+    struct pinned pinned = {fn, arg};
+    run_on(workers, run_pinned, &pinned);
+}
+
+lido_mobility mobility_of_caller(void)
+{
+    uint32_t movable = LIDO__TASK_STEALABLE | LIDO__TASK_RESCUABLE;
+    return lido__task_flags(lido_self()) & movable ? LIDO_MOBILITY_DEFAULT : LIDO_PINNED;
 }
 
 lido_task *start(lido_fn fn, void *arg)
@@ -41,7 +65,7 @@ static lido_task *place(unsigned worker, lido_mobility mobility, lido_fn fn, voi
 
 lido_task *start_on(unsigned worker, lido_fn fn, void *arg)
 {
-    return place(worker, LIDO_MOBILITY_DEFAULT, fn, arg);
+    return place(worker, mobility_of_caller(), fn, arg);
 }
 
 lido_task *start_pinned(unsigned worker, lido_fn fn, void *arg)

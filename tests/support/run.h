@@ -10,9 +10,15 @@ void run_on(unsigned workers, lido_fn fn, void *arg);
 /* The same with one worker, and no argument: most tests. */
 void run(lido_fn fn);
 
+/* The same by a task that stays on the first worker, whatever the scheduler; and what it starts in the ways
+   that follow stays, too: for tests that say which task runs when, or where. */
+void run_pinned_on(unsigned workers, lido_fn fn, void *arg);
+
 /* A fiber on the caller's worker, or on the one of that index. */
 lido_task *start(lido_fn fn, void *arg);
 lido_task *start_on(unsigned worker, lido_fn fn, void *arg);
+/* What they are told: pinned if the caller is. */
+lido_mobility mobility_of_caller(void);
 
 /* The same, and it stays there, whatever the scheduler. */
 lido_task *start_pinned(unsigned worker, lido_fn fn, void *arg);
