@@ -10,10 +10,10 @@
 #include "io/signal.h"
 #include "sched/worker.h"
 
-static lido__shared uint32_t alive; /* runtimes */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int registered;                                      /* 0, or why not; written once */
-static pthread_mutex_t forking = PTHREAD_MUTEX_INITIALIZER; /* held over each fork */
+/* Held over each fork, and for what follows. */
+static pthread_mutex_t forking = PTHREAD_MUTEX_INITIALIZER;
+static unsigned alive; /* runtimes */
+static bool registered;
 
 /* Signals last: a handler may wait for their lock in a thread that holds another. */
 static void before_fork(void)
@@ -41,7 +41,7 @@ static void forget_worker(void)
 
 static void in_child(void)
 {
-    if (lido__load(&alive, LIDO__RELAXED)) {
+    if (alive) {
         lido__forked = true;
         forget_worker();
         lido__signals_forget();
@@ -51,25 +51,29 @@ static void in_child(void)
     pthread_mutex_unlock(&forking);
 }
 
-static void register_handlers(void)
+static int register_handlers(void)
 {
-    registered = lido__fault("pthread_atfork");
-    if (registered == 0)
-        registered = -pthread_atfork(before_fork, in_parent, in_child);
+    int r = lido__fault("pthread_atfork");
+    if (r == 0)
+        r = -pthread_atfork(before_fork, in_parent, in_child);
+    registered = r == 0;
+    return r;
 }
 
 int lido__fork_runtime_comes(void)
 {
     if (lido__forked)
         return -ENOTRECOVERABLE;
-    pthread_once(&once, register_handlers);
-    if (registered == 0)
-        lido__fetch_add(&alive, 1, LIDO__RELAXED);
-    return registered;
+    pthread_mutex_lock(&forking);
+    int r = registered ? 0 : register_handlers();
+    alive += r == 0;
+    pthread_mutex_unlock(&forking);
+    return r;
 }
 
 void lido__fork_runtime_gone(void)
 {
-    /* Release: all that it did lies before a fork that finds it gone. */
-    lido__fetch_sub(&alive, 1, LIDO__RELEASE);
+    pthread_mutex_lock(&forking);
+    alive--;
+    pthread_mutex_unlock(&forking);
 }
