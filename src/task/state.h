@@ -15,7 +15,7 @@
  * (task.h). That is what makes a yield and a local wake-up free of atomics.
  *
  * Each transition that can drop the last reference says so with its return value, and the caller
- * frees the task. Model-checked in tests/model/test_state.c.
+ * frees the task. Model-checked in tests/model/test_state.c and test_moving.c.
  */
 #ifndef LIDO_TASK_STATE_H
 #define LIDO_TASK_STATE_H
