@@ -344,14 +344,14 @@ static struct plan joined =
     PLAN("stolen and joined by a thread", "ee", 1, 40000, WORKER_2, {"joiner", join_it, NULL});
 static struct plan joined_by_left = PLAN("stolen from who joins it", "je", 1, 2000, WORKER_2);
 static struct plan joined_by_right = PLAN("stolen, and joins", "ej", 1, 1500, WORKER_2);
-static struct plan injected =
-    PLAN("spawned from outside", "", 1, 8000, WORKER_2, {"spawner", spawn_from_outside, NULL});
-static struct plan injected_and_cancelled = PLAN("spawned from outside and cancelled", "", 1, 8000,
-                                                 WORKER_2, {"spawner", spawn_and_cancel, NULL});
+static struct plan injected = PLAN("inject: spawned from outside", "", 1, 8000, WORKER_2,
+                                   {"spawner", spawn_from_outside, NULL});
+static struct plan injected_and_cancelled =
+    PLAN("inject: cancelled at once", "", 1, 8000, WORKER_2, {"spawner", spawn_and_cancel, NULL});
 static struct plan chained =
     PLAN("stolen in a chain", "mmem", MODEL_NO_PREEMPTION, 500, WORKER_3, WORKER_2);
 static struct plan ended = PLAN("stolen and ended at once", "ww", 1, 3000, WORKER_2);
-static struct plan hasty = PLAN("spawned from outside and freed", "", 1, 3000, WORKER_2,
+static struct plan hasty = PLAN("inject: ended, and the pool freed", "", 1, 3000, WORKER_2,
                                 {"spawner", spawn_from_outside, NULL});
 static struct plan absent =
     PLAN("called in vain", "ee", 1, 3000, SHY_WORKER_2, {"spawner", spawn_on_second, NULL});

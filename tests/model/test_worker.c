@@ -125,13 +125,13 @@ static struct plan plans[] = {
     PLAN("ended at once", 1, true, 3, 3000, {NULL, NULL, NULL}),
     PLAN("woken and ended at once", 1, true, 2, 10000, {"waker", wake_waiter, NULL}),
     PLAN("cancelled", 1, false, 2, 10000, {"canceller", cancel_waiter, NULL}),
-    PLAN("cancelled and woken", 1, false, 1, 3000, {"waker", wake_waiter, NULL},
+    PLAN("cancel racing completion", 1, false, 1, 3000, {"waker", wake_waiter, NULL},
          {"canceller", cancel_waiter, NULL}),
-    PLAN("joined by a thread", 1, false, 1, 1000, {"waker", wake_waiter, NULL},
+    PLAN("join racing completion", 1, false, 1, 1000, {"waker", wake_waiter, NULL},
          {"joiner", join_waiter, NULL}),
-    PLAN("a spawn meanwhile", 1, true, 2, 10000, {"spawner", spawn_late, NULL}),
-    PLAN("joined by a task elsewhere", 2, false, 1, 1000, {"waker", wake_waiter, NULL},
-         {"worker 2", carry, &second}),
+    PLAN("shutdown racing spawn", 1, true, 2, 10000, {"spawner", spawn_late, NULL}),
+    PLAN("join by a task elsewhere racing completion", 2, false, 1, 1000,
+         {"waker", wake_waiter, NULL}, {"worker 2", carry, &second}),
     PLAN("joined elsewhere and ended at once", 2, true, 1, 2000, {"worker 2", carry, &second}),
 };
 
