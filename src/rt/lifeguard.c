@@ -182,6 +182,8 @@ static void stand_watch(void *arg)
     struct lido__lifeguard *guard = &runtime->lifeguard;
     uint64_t nap = NAP_NS, due = 0; /* when the workers are looked at again */
     lido__thread_sleep_precisely();
+    while (lido__load(&guard->watch, LIDO__ACQUIRE) == LIDO__WATCH_STARTING)
+        lido__futex_wait(&guard->watch, LIDO__WATCH_STARTING, NAP_NS);
     while (!is_over(guard)) {
         uint64_t now = lido__clock_now();
         nap = look_at_sections(runtime, now) ? NAP_NS : 2 * nap;
@@ -203,13 +205,12 @@ static bool start(struct lido_runtime *runtime)
     struct lido__lifeguard *guard = &runtime->lifeguard;
     char name[LIDO__THREAD_NAME_MAX];
     struct lido__thread_config config = {.name = name, .cpu = LIDO__CPU_ANY};
-    if (!change(guard, LIDO__WATCH_ABSENT, LIDO__WATCH_AWAKE))
+    if (!change(guard, LIDO__WATCH_ABSENT, LIDO__WATCH_STARTING))
         return true;
     snprintf(name, sizeof(name), "%sguard", runtime->name_prefix);
-    guard->started = lido__thread_start(&guard->thread, &config, stand_watch, runtime) == 0;
-    if (!guard->started)
-        change(guard, LIDO__WATCH_AWAKE, LIDO__WATCH_ABSENT);
-    return guard->started;
+    bool started = lido__thread_start(&guard->thread, &config, stand_watch, runtime) == 0;
+    change(guard, LIDO__WATCH_STARTING, started ? LIDO__WATCH_AWAKE : LIDO__WATCH_ABSENT);
+    return started;
 }
 
 static bool rouse(struct lido_runtime *runtime, uint32_t watch)
@@ -239,11 +240,18 @@ void lido__lifeguard_call(struct lido__worker *worker)
         rouse(runtime, watch);
 }
 
+/* Acquire: who has started it has written `thread`. From here on nobody starts it any more. */
 void lido__lifeguard_fini(struct lido__lifeguard *guard)
 {
-    if (!guard->started)
+    uint32_t watch = LIDO__WATCH_ABSENT;
+    while (!lido__cas(&guard->watch, &watch, LIDO__WATCH_OVER, LIDO__ACQ_REL, LIDO__ACQUIRE)) {
+        if (watch != LIDO__WATCH_STARTING)
+            continue;
+        lido__thread_yield();
+        watch = LIDO__WATCH_ABSENT;
+    }
+    if (watch == LIDO__WATCH_ABSENT)
         return;
-    lido__exchange(&guard->watch, LIDO__WATCH_OVER, LIDO__RELEASE);
     lido__futex_wake(&guard->watch, 1);
     lido__thread_join(&guard->thread);
 }

@@ -36,14 +36,19 @@
 struct lido__pool;
 struct lido__worker;
 
-/* lido__lifeguard.watch */
-enum lido__watch { LIDO__WATCH_ABSENT, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE, LIDO__WATCH_OVER };
+/* lido__lifeguard.watch. Whoever changes it from ABSENT to STARTING starts the thread, and then it is AWAKE. */
+enum lido__watch {
+    LIDO__WATCH_ABSENT,
+    LIDO__WATCH_STARTING,
+    LIDO__WATCH_ASLEEP,
+    LIDO__WATCH_AWAKE,
+    LIDO__WATCH_OVER
+};
 
 struct lido__lifeguard {
     lido__shared uint32_t watch; /* a futex */
     unsigned quiet;              /* looks in a row at which no worker was awake; its own */
-    bool started;                /* written by whoever changes `watch` from ABSENT to AWAKE */
-    struct lido__thread thread;
+    struct lido__thread thread;  /* written while STARTING */
 };
 
 /* What the lifeguard knows of a worker; for its own thread. */
@@ -61,7 +66,7 @@ void lido__lifeguard_watch(struct lido__pool *pool);
 /* lido__section.entered: somebody is to look after this worker. On its thread, within the section. */
 void lido__lifeguard_call(struct lido__worker *worker);
 
-/* Ends the thread, if there is one. No worker is in a section, nor will be. */
+/* Ends the thread, if there is one. No worker is in a section, nor will be; but one may yet call. */
 void lido__lifeguard_fini(struct lido__lifeguard *guard);
 
 #endif

@@ -135,8 +135,10 @@ static int furnish(struct lido_runtime *runtime, unsigned first)
     if (r == 0) {
         /* With work stealing a worker has a thread when it is first called. */
         r = runtime->settings.scheduler == LIDO__IO_POOL ? start_threads(runtime, first) : 0;
-        if (r < 0)
+        if (r < 0) {
+            lido__lifeguard_fini(&runtime->lifeguard); /* a worker may have called it */
             lido__crew_fini(&runtime->crew);
+        }
     }
     if (r < 0)
         free_workers(runtime, runtime->pool.count);

@@ -1,0 +1,106 @@
+/* The lifeguard, called by a worker while its runtime comes to its end: it is not left behind. */
+#include <errno.h>
+
+#include "base/fault.h"
+#include "os/os.h"
+#include "rt/runtime.h"
+#include "support/gate.h"
+#include "support/runtime.h"
+
+static lido_config watched(void)
+{
+    lido_config config = LIDO_CONFIG_INIT;
+    config.scheduler =
+        "io-pool"; /* its workers come with the runtime, and each wants to be watched */
+    config.workers = 2;
+    config.watch_ms = 1000;
+    return config;
+}
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Besides those of sanitizers, which come with the first thread. */
+static unsigned threads_by_now(void)
+{
+    check_int(lido_run(NULL, nothing, NULL), 0);
+    return threads_count();
+}
+
+/* One that has been joined may be listed a moment longer. */
+static void check_threads(unsigned before)
+{
+    uint64_t until = lido_now() + 5000000000u;
+    while (threads_count() > before && lido_now() < until)
+        lido__thread_yield();
+    check_int(threads_count(), before);
+}
+
+/* ---- A runtime that is not built ----------------------------------------------------------------- */
+
+static void carry_after_failure(void *arg, unsigned worker, void (*run)(void *run_arg),
+                                void *run_arg)
+{
+    (void)arg;
+    (void)worker;
+    while (!lido__fault_hit())
+        lido__thread_yield();
+    run(run_arg);
+}
+
+static void a_runtime_that_is_not_built_leaves_no_lifeguard(void **state)
+{
+    lido_config config = watched();
+    lido_runtime *runtime;
+    unsigned before = threads_by_now();
+    (void)state;
+    config.around_worker = carry_after_failure;
+    lido__fault_plan("pthread_create", 2, -EAGAIN); /* the second worker's */
+    check_int(lido_runtime_new(&runtime, &config), -EAGAIN);
+    lido__fault_clear();
+    check_threads(before);
+}
+
+/* ---- A runtime that has ended -------------------------------------------------------------------- */
+
+static lido__shared lido_runtime *ended;
+
+static void carry_after_end(void *arg, unsigned worker, void (*run)(void *run_arg), void *run_arg)
+{
+    const lido_runtime *runtime;
+    (void)arg;
+    (void)worker;
+    while (!(runtime = lido__load(&ended, LIDO__ACQUIRE)))
+        lido__thread_yield();
+    while (!lido__load(&runtime->pool.stopped, LIDO__ACQUIRE))
+        lido__thread_yield();
+    run(run_arg);
+}
+
+static void a_runtime_that_ends_at_once_leaves_no_lifeguard(void **state)
+{
+    lido_config config = watched();
+    unsigned before = threads_by_now();
+    (void)state;
+    config.around_worker = carry_after_end;
+    for (int i = 0; i < 50; i++) {
+        lido_runtime *runtime;
+        lido__store(&ended, NULL, LIDO__RELAXED);
+        check_int(lido_runtime_new(&runtime, &config), 0);
+        lido__store(&ended, runtime, LIDO__RELEASE);
+        check_int(lido_runtime_free(runtime), 0);
+        check_threads(before);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_runtime_that_is_not_built_leaves_no_lifeguard),
+        cmocka_unit_test(a_runtime_that_ends_at_once_leaves_no_lifeguard),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
