@@ -13,6 +13,7 @@
 enum wrong {
     NOTHING,
     CLAIM_TOO_EARLY,     /* SHARED is cleared before the worker is written */
+    KEEP_LENT,           /* a task takes the waker along that its joiner has lent */
     NO_TOKEN,            /* a task that is shared has none */
     NO_SECOND_LOOK,      /* before a worker sleeps */
     NO_CHAIN,            /* who has found something calls nobody */
@@ -54,6 +55,12 @@ static void try_claim(struct lido__state *state)
         lido__state_claim(state);
 }
 
+static void try_detach(lido_task *task)
+{
+    if (wrong != KEEP_LENT)
+        lido__join_detach(task);
+}
+
 static bool try_push(struct lido__ring *ring, struct lido__link *link)
 {
     struct lido__worker *worker = lido__container_of(ring, struct lido__worker, ring);
@@ -78,12 +85,14 @@ static bool try_excuse(struct lido__idle *idle, struct lido__idler *idler)
 }
 
 #define lido__state_claim try_claim
+#define lido__join_detach try_detach
 #define lido__ring_push try_push
 #define lido__idle_enter try_enter
 #define lido__idle_found try_found
 #define lido__idle_excuse try_excuse
 #include "../../src/sched/share.c"
 #undef lido__state_claim
+#undef lido__join_detach
 #undef lido__ring_push
 #undef lido__idle_enter
 #undef lido__idle_found
