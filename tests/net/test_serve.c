@@ -387,10 +387,10 @@ static int poll_answer(lido_future *future, const lido_waker *waker)
     struct answer *answer = (struct answer *)future;
     check_int(answer->made_on, lido_worker_index());
     if (!answer->answered) {
+        lido__store(&shared.latest, answer->stream, LIDO__RELEASE); /* before the client can go on */
         check_int(lido_op_poll(&answer->op, waker), 1);
         answer->answered = true;
         lido_op_read(&answer->op, answer->stream, NULL, 0);
-        lido__store(&shared.latest, answer->stream, LIDO__RELEASE);
     }
     ssize_t r = lido_op_poll(&answer->op, waker);
     if (r == LIDO_PENDING)
