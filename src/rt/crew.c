@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/fault.h"
 #include "rt/fault.h"
 #include "rt/runtime.h"
@@ -72,8 +73,7 @@ static void dismiss_idle(struct lido__crew *crew)
 static void seat(struct lido__crew *crew, struct lido__worker *worker, struct lido__member *member)
 {
     struct lido__seat *seat = seat_of(worker);
-    crew->carrying -= seat->member && !seat->member->guest;
-    crew->carrying += member && !member->guest;
+    crew->expected += seat->member && !seat->member->guest;
     seat->member = member;
 }
 
@@ -199,6 +199,7 @@ static bool gives_up(struct lido__member *member)
     if (listed)
         lido__list_remove(&member->idle);
     member->listed = false;
+    member->crew->expected -= listed; /* the guest does not give up */
     pthread_mutex_unlock(&member->crew->lock);
     return listed;
 }
@@ -371,6 +372,7 @@ static struct lido__member *take_idle(struct lido__crew *crew, bool for_job)
     struct lido__member *member = lido__container_of(node, struct lido__member, idle);
     lido__list_remove(node);
     member->listed = false;
+    crew->expected -= !member->guest;
     return member;
 }
 
@@ -392,6 +394,8 @@ static void send_to(struct lido__member *member, struct lido__worker *worker)
     member->worker = worker;
     if (worker)
         give(member, worker);
+    else
+        member->crew->expected += !member->guest;
     call(member);
 }
 
@@ -448,6 +452,7 @@ static int call_for_jobs(struct lido__crew *crew, struct lido__member **called)
         return r;
     member->comes = true;
     crew->coming++;
+    crew->expected++;
     call(member);
     *called = member;
     return 0;
@@ -459,9 +464,9 @@ int lido__crew_run(struct lido__crew *crew, struct lido__job *job)
     pthread_mutex_lock(&crew->lock);
     lido__fifo_push(&crew->jobs, &job->link);
     int r = crew->coming ? 0 : call_for_jobs(crew, &called);
-    if (crew->alive > crew->carrying)
+    if (crew->expected)
         r = 0;
-    else if (r < 0)
+    else
         lido__fifo_init(&crew->jobs); /* it was the only one: there was nobody to leave one to */
     pthread_mutex_unlock(&crew->lock);
     rouse(called);
@@ -545,6 +550,17 @@ static void cast_off_loose(struct lido__crew *crew)
     pthread_mutex_unlock(&crew->lock);
 }
 
+/* For which there was no thread. All tasks have ended: so nobody waits for them, and they do not begin. */
+static void drop_jobs(struct lido__crew *crew)
+{
+    struct lido__link *link;
+    while ((link = lido__fifo_pop(&crew->jobs))) {
+        struct lido__job *job = lido__container_of(link, struct lido__job, link);
+        LIDO__ASSERT(job->loose);
+        job->run(job);
+    }
+}
+
 void lido__crew_fini(struct lido__crew *crew)
 {
     uint32_t alive;
@@ -554,5 +570,6 @@ void lido__crew_fini(struct lido__crew *crew)
         lido__futex_wait(&crew->alive, alive, LIDO__FOREVER);
     if (crew->ended)
         join(crew->ended);
+    drop_jobs(crew);
     pthread_mutex_destroy(&crew->lock);
 }

@@ -41,12 +41,12 @@ struct lido__crew {
     pthread_mutex_t lock;        /* for all that follows */
     unsigned started;            /* threads so far */
     lido__shared uint32_t alive; /* threads; a futex for lido__crew_fini */
-    unsigned carrying;           /* of these carry a worker, and are not expected back */
-    bool over;                   /* the pool has ended: nobody waits for an errand any more */
-    struct lido__node idle;      /* of lido__member.idle, the latest last */
-    struct lido__fifo jobs;      /* that wait for a thread */
-    unsigned coming;         /* members that have been called for jobs, and have not looked yet */
-    struct lido__node loose; /* of lido__member.loose */
+    unsigned expected;      /* of these will look for jobs; not those that carry a worker, or end */
+    bool over;              /* the pool has ended: nobody waits for an errand any more */
+    struct lido__node idle; /* of lido__member.idle, the latest last */
+    struct lido__fifo jobs; /* that wait for a thread */
+    unsigned coming;        /* members that have been called for jobs, and have not looked yet */
+    struct lido__node loose;    /* of lido__member.loose */
     struct lido__member *ended; /* to be joined */
 };
 

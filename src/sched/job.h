@@ -15,8 +15,9 @@ struct lido__job {
     void (*run)(struct lido__job *job); /* on that thread */
     lido_blocking_pool
         pool; /* of whose capacity it has a share, which is given back when it has run */
-    bool
-        loose; /* the runtime may end without waiting for `run`, which so must touch nothing of it */
+    /* The runtime may end without waiting for `run`, which so must touch nothing of it. One that has not
+       begun by then is run as the threads have ended, and must return at once. */
+    bool loose;
 };
 
 #endif

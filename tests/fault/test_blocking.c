@@ -97,6 +97,51 @@ static void a_task_for_which_no_thread_can_be_started_waits_for_one(void **state
     check_int(lido_run(&config, one_thread, NULL), 0);
 }
 
+struct departure {
+    struct flag begun;
+    struct gate gate;
+};
+
+/* The caller of lido_run is the first thread. */
+static void depart(void *arg, unsigned thread)
+{
+    struct departure *departure = arg;
+    if (thread == 0)
+        return;
+    flag_raise(&departure->begun);
+    gate_pass(&departure->gate);
+}
+
+static int one_thread_that_leaves(void *arg)
+{
+    struct departure *departure = arg;
+    lido_task *task;
+    int result;
+    check_int(lido_spawn_blocking(&task, seven, NULL), 0);
+    check_int(finish(task), 7);
+    while (!flag_is_up(&departure->begun))
+        check_int(lido_sleep(1), 0);
+    lido__fault_plan_from("pthread_create", 1, -EAGAIN);
+    check_int(lido_spawn_blocking(&task, seven, NULL), 0);
+    lido_within(10000);
+    check_int(lido_join(task, &result), 0);
+    check_int(result, -EAGAIN);
+    lido__fault_clear();
+    gate_open(&departure->gate);
+    return 0;
+}
+
+static void a_task_does_not_wait_for_a_thread_that_is_about_to_end(void **state)
+{
+    struct departure departure = {0};
+    lido_config config = small();
+    (void)state;
+    config.keep_alive_ms = 1;
+    config.before_stop = depart;
+    config.hook_arg = &departure;
+    check_int(lido_run(&config, one_thread_that_leaves, &departure), 0);
+}
+
 static int retake_fails_at_first(void *arg)
 {
     struct gate gate = {0};
@@ -244,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_threads_sections_run_and_tasks_say_so),
         cmocka_unit_test(a_task_for_which_no_thread_can_be_started_waits_for_one),
+        cmocka_unit_test(a_task_does_not_wait_for_a_thread_that_is_about_to_end),
         cmocka_unit_test(the_lifeguard_tries_again_until_it_has_a_thread),
         cmocka_unit_test(without_threads_tasks_beside_a_section_are_rescued),
         cmocka_unit_test(a_section_that_keeps_its_worker_is_reported_as_such),
