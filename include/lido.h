@@ -127,7 +127,7 @@ typedef struct lido_park {
 /* A worker that has been in one poll for longer than lido_config.watch_ms. Valid during the call. */
 typedef struct lido_watch_report {
     unsigned worker;
-    const char *task_name;  /* or NULL */
+    const char *task_name;  /* its first 127 bytes, or NULL */
     const char *task_where; /* "file:line" of the spawn; NULL: its thread did not answer */
     int64_t ms;             /* how long, at least */
     bool blocking; /* it is in a blocking section, and there was no thread for the others */

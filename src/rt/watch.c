@@ -10,6 +10,8 @@
 
 /* How long the lifeguard waits for a thread to answer. One that has the signal blocked does not. */
 #define ANSWER_NS 50000000u
+/* Of a name, with its end. */
+#define NAME_SIZE 128
 
 /* question.state, a futex */
 enum { NONE, ASKED, ANSWERING, ANSWERED };
@@ -21,7 +23,8 @@ static struct {
     const struct lido__worker *worker;
     uint64_t progress; /* it is still in the same poll */
     bool still;        /* the answer: it is; and then: */
-    const char *name;
+    bool named;
+    char name[NAME_SIZE]; /* a copy: the task may end before it is reported */
     const char *where;
     void *frames[LIDO__BACKTRACE_MAX];
     size_t frame_count;
@@ -34,13 +37,29 @@ static struct sigaction before; /* written while users is 0, read by the handler
 
 /* ---- In the signal handler: nothing that is not async-signal-safe ------------------------------- */
 
+static void copy_name(const char *name)
+{
+    size_t length = 0;
+    question.named = name != NULL;
+    for (; name && name[length] && length < NAME_SIZE - 1; length++)
+        question.name[length] = name[length];
+    question.name[length] = 0;
+}
+
+/* Inside its gate a worker is in lido's own code, and its last task may have ended, and be another's by now. */
+static bool is_still_there(const struct lido__worker *worker)
+{
+    return !lido__load(&worker->gate.inside, LIDO__RELAXED) &&
+           lido__worker_progress(worker) == question.progress;
+}
+
 static void answer(const void *context)
 {
     const struct lido__worker *worker = question.worker;
     const lido_task *task = lido__load(&worker->current, LIDO__RELAXED);
-    question.still = task && lido__worker_progress(worker) == question.progress;
+    question.still = task && is_still_there(worker);
     if (question.still) {
-        question.name = task->name;
+        copy_name(task->name);
         question.where = task->where;
         question.frame_count =
             lido__backtrace_interrupted(context, question.frames, LIDO__BACKTRACE_MAX);
@@ -98,13 +117,16 @@ void lido__watch_release(void)
 
 /* ---- Asking ------------------------------------------------------------------------------------ */
 
+/* Once the handler has begun its answer, that is awaited: the next question must not change this one under it. */
 static bool is_answered(void)
 {
     uint64_t until = lido__clock_now() + ANSWER_NS;
     uint32_t state;
     while ((state = lido__load(&question.state, LIDO__ACQUIRE)) != ANSWERED) {
         uint64_t now = lido__clock_now();
-        if (now < until)
+        if (state == ANSWERING)
+            lido__futex_wait(&question.state, state, LIDO__FOREVER);
+        else if (now < until)
             lido__futex_wait(&question.state, state, until - now);
         else if (lido__cas(&question.state, &state, NONE, LIDO__ACQ_REL, LIDO__ACQUIRE))
             return false; /* in vain; should the handler come yet, it finds no question */
@@ -131,7 +153,7 @@ static bool ask(struct lido_runtime *runtime, struct lido__worker *worker,
     if (!is_answered())
         return true;
     lido__store(&question.state, NONE, LIDO__RELAXED);
-    report->task_name = question.name;
+    report->task_name = question.named ? question.name : NULL;
     report->task_where = question.where;
     report->frames = question.frames;
     report->frame_count = question.frame_count;

@@ -232,6 +232,54 @@ static void a_signal_that_is_not_the_lifeguards_goes_where_it_went(void **state)
     check(after.sa_handler == on_foreign);
 }
 
+/* ---- The end of the task that is asked for ---------------------------------------------------------- */
+
+static void check_name(void *arg, const lido_watch_report *report)
+{
+    struct watched *watched = arg;
+    if (!report->task_name)
+        return;
+    check(strncmp(report->task_name, "short", 5) == 0);
+    lido__fetch_add(&watched->reports, 1, LIDO__RELAXED);
+}
+
+/* Ends just when it is asked, or before, or after. */
+static int end_about_then(void *arg)
+{
+    uint64_t until = lido_now() + *(const uint64_t *)arg;
+    while (lido_now() < until)
+        usleep(20);
+    return 0;
+}
+
+static void run_short(lido_runtime *runtime, unsigned round)
+{
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    uint64_t ns = 900000 + round % 50 * 30000;
+    char *name = strdup("short");
+    lido_task *task;
+    options.name = name;
+    check_int(lido_runtime_spawn_with(runtime, &task, end_about_then, &ns, &options), 0);
+    check_int(finish(task), 0);
+    memset(name, '?', 5);
+    free(name);
+}
+
+/* Its name lives no longer than the task. */
+static void a_task_that_ends_meanwhile_is_not_looked_at(void **state)
+{
+    struct watched watched = {0};
+    lido_config config = watching(&watched, 1);
+    lido_runtime *runtime;
+    (void)state;
+    config.on_watch = check_name;
+    check_int(lido_runtime_new(&runtime, &config), 0);
+    for (unsigned round = 0; round < 600; round++)
+        run_short(runtime, round);
+    runtime_end(runtime);
+    check(watched.reports > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +289,7 @@ int main(void)
         cmocka_unit_test(the_thread_that_carries_the_worker_now_is_asked),
         cmocka_unit_test(a_task_that_comes_back_is_not_reported),
         cmocka_unit_test(a_signal_that_is_not_the_lifeguards_goes_where_it_went),
+        cmocka_unit_test(a_task_that_ends_meanwhile_is_not_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
