@@ -303,9 +303,9 @@ static int join_target(lido_future *future, const lido_waker *waker)
     int r = lido_join_poll(self->target, &result, waker);
     if (r == LIDO_PENDING)
         return r;
-    if (r == 0)
-        model_assert(result == RESULT || result == -ECANCELED);
-    else
+    model_assert(r == 0 || r == -ECANCELED);
+    model_assert(r < 0 || result == RESULT || result == -ECANCELED);
+    if (r < 0)
         lido__task_unref(self->target);
     end_with(self, RESULT);
     return r;

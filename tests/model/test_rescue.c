@@ -39,6 +39,7 @@ struct plan {
      *   N  wakes the first one, which waits
      *   F  joins the last one, gives that up, and joins it again
      *   e  ends at once
+     *   x  the same, and has woken itself
      *   w  waits for the event
      *   o  waits for an op
      *   j  joins the last one
@@ -95,6 +96,14 @@ static int pass(lido_future *future, const lido_waker *waker)
     return end_with(actor_of(future), RESULT);
 }
 
+/* It stays in the queue, and is nobody's any more. */
+static int wake_itself_and_end(lido_future *future, const lido_waker *waker)
+{
+    begin_poll(waker);
+    lido_waker_wake(waker);
+    return end_with(actor_of(future), RESULT);
+}
+
 /* A neighbour of the first one, or not any more. */
 static int wake_first(lido_future *future, const lido_waker *waker)
 {
@@ -136,6 +145,7 @@ static lido_future future_of(char kind)
     case 'P': return (lido_future){pass};
     case 'N': return (lido_future){wake_first};
     case 'F': return (lido_future){join_twice};
+    case 'x': return (lido_future){wake_itself_and_end};
     case 'w': return (lido_future){wait_for_event};
     case 'o': return (lido_future){wait_for_op};
     case 'j': return (lido_future){join_target};
@@ -271,11 +281,15 @@ static struct plan woken_by_neighbour = PLAN("rescued and woken by a neighbour",
 static struct plan delivered =
     PLAN("rescued and delivered to", "oP", 1, 50000, rescue_once, {"system", complete_ops, NULL});
 static struct plan joined = PLAN("rescued and joined", "jPe", 1, 5000, rescue_twice);
+static struct plan joining =
+    PLAN("rescued while it joins", "jPP", 1, 50000, rescue_once, {"disturber", disturb_it, NULL});
+static struct plan ended_itself = PLAN("rescued after its end", "xP", 1, 5000, rescue_twice);
 static struct plan forgone = PLAN("rescued and joined twice", "FPe", 1, 5000, rescue_twice);
 static struct plan ended = PLAN("rescued and ended at once", "wwP", 1, 30000, rescue_twice);
 
 static struct plan *const plans[] = {&stuck,     &passing, &woken,   &woken_by_neighbour,
-                                     &delivered, &joined,  &forgone, &ended};
+                                     &delivered, &joined,  &joining, &ended_itself,
+                                     &forgone,   &ended};
 
 static int vary(void **state)
 {
