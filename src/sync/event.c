@@ -24,9 +24,11 @@ static uint32_t leave(struct lido__wait *wait, uint32_t word)
     return lido__waitq_mark(&event->queue, word);
 }
 
+/* What all were told is not passed on: it was for those who waited then. */
 static void undo(struct lido__wait *wait)
 {
-    lido_event_notify_one((lido_event *)lido__container_of(wait->word, struct event, word));
+    if (wait->wants)
+        lido_event_notify_one((lido_event *)lido__container_of(wait->word, struct event, word));
 }
 
 static const struct lido__wait_kind kind = {.leave = leave, .undo = undo};
@@ -111,7 +113,9 @@ void lido_event_notify_all(lido_event *public)
 {
     struct event *event = event_of(public);
     uint32_t word = lido__word_lock(&event->word);
-    while (event->queue.first)
+    while (event->queue.first) {
+        event->queue.first->wants = 0; /* not the permit */
         lido__waitq_grant(&event->queue);
+    }
     lido__word_unlock(&event->word, lido__waitq_mark(&event->queue, word));
 }

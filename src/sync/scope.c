@@ -215,13 +215,14 @@ static void interrupt(struct scope *scope, int reason)
     lido__word_unlock(&scope->word, cancel(scope, word));
 }
 
-/* No task is left: what there is to tell, and the scope begins anew. */
+/* No task is left: what there is to tell, and the scope begins anew. Somebody may be about to cancel it still. */
 static int conclude(struct scope *scope)
 {
+    lido__word_lock(&scope->word);
     int error = scope->error;
     LIDO__ASSERT(!scope->first && scope->live == 0);
     scope->error = 0;
-    lido__store(&scope->word, 0, LIDO__RELAXED);
+    lido__word_unlock(&scope->word, 0);
     return error;
 }
 

@@ -66,7 +66,7 @@ struct lido__wait {
     const struct lido__wait_kind *kind;
     lido_task *task;
     lido__shared uint32_t state; /* written while the word is held */
-    uint32_t wants;              /* of semaphores: how many permits */
+    uint32_t wants;              /* how many permits; of events: whether it was given the one */
 };
 
 /* First come, first served. All zero is an empty one, and an empty one may be moved. */

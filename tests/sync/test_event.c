@@ -244,6 +244,32 @@ static void no_notification_is_lost(void **state)
         run_on(WORKERS, announce, NULL);
 }
 
+/* What all are told is for those who wait at that moment: nobody else is told of it. */
+static int forgo_what_all_are_told(void *arg)
+{
+    struct poller poller = {{poll_event}, LIDO_WAIT_INIT};
+    lido_task *task;
+    uint32_t place;
+    (void)arg;
+    begin();
+    check_int(lido_spawn_future(&task, &poller.future), 0);
+    await_event(&event, 1);
+    lido_event_notify_all(&event);
+    lido_wait_forgo(&poller.wait);
+    lido_task *later = start(wait_turn, &place);
+    await_event(&event, 2); /* with the future, which waits anew */
+    lido_event_notify_all(&event);
+    check_int(finish(later), 0);
+    check_int(finish(task), 0);
+    return 0;
+}
+
+static void what_all_are_told_is_not_passed_on(void **state)
+{
+    (void)state;
+    run_on(1, forgo_what_all_are_told, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +279,7 @@ int main(void)
         cmocka_unit_test(all_that_wait_are_woken_and_none_that_comes_later),
         cmocka_unit_test(one_that_has_left_takes_no_permit),
         cmocka_unit_test(a_future_waits_and_passes_on_what_it_forgoes),
+        cmocka_unit_test(what_all_are_told_is_not_passed_on),
         cmocka_unit_test(no_notification_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
