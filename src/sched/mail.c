@@ -64,7 +64,7 @@ static void welcome(struct lido__worker *worker, lido_task *task)
 {
     if (task->flags & LIDO__TASK_COUNTED)
         lido__fetch_sub(&worker->incoming, 1, LIDO__RELAXED);
-    lido__worker_adopt(worker, task);
+    lido__worker_admit(worker, task);
     if (worker->refusing)
         lido__state_cancel(&task->state);
 }

@@ -133,7 +133,7 @@ static void claim(struct lido__worker *worker, lido_task *task)
 {
     lido__store(&task->worker, worker, LIDO__RELAXED);
     lido__state_claim(&task->state);
-    lido__worker_adopt(worker, task);
+    lido__worker_admit(worker, task);
     worker->tokens++;
     if (worker->refusing)
         lido__state_cancel(&task->state);

@@ -374,6 +374,10 @@ static void take_in(struct lido__worker *worker)
     lido__worker_take_mail(worker);
     if (lido__pool_shares(worker->pool))
         lido__share_turn(worker);
+    if (__builtin_expect(worker->outdated, 0)) {
+        worker->outdated = false;
+        worker->now = lido__clock_now();
+    }
 }
 
 /* The thread takes its seat: the worker may be new, or have been taken from another thread. */

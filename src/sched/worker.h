@@ -71,6 +71,7 @@ struct lido__worker {
     int *errno_address;
     uint64_t cancel_at; /* ns: when to cancel all tasks of the pool, or LIDO__NEVER */
     uint64_t tokens;    /* of the pool; at least one while there are live tasks */
+    bool outdated;      /* tasks with deadlines have come, and `now` may be older than they are */
     bool refusing;      /* CANCEL has come: tasks that arrive are cancelled, spawns refused */
     bool stop;
     unsigned index;
@@ -91,7 +92,7 @@ struct lido__worker {
     struct lido__ring ring;
 
     /* Odd while the thread that carries the worker is in a blocking section; see section.h. */
-    lido__shared uint32_t section __attribute__((aligned(64)));
+    lido__shared uint64_t section __attribute__((aligned(64)));
 } __attribute__((aligned(64)));
 
 /*
@@ -299,6 +300,13 @@ static inline void lido__worker_adopt(struct lido__worker *worker, lido_task *ta
     lido__list_push(&worker->tasks, &task->live);
     lido__store(&worker->live, worker->live + 1, LIDO__RELAXED);
     task->since = worker->stamp;
+}
+
+/* The same for one that comes from elsewhere. */
+static inline void lido__worker_admit(struct lido__worker *worker, lido_task *task)
+{
+    lido__worker_adopt(worker, task);
+    worker->outdated |= task->deadline != LIDO__NEVER;
 }
 
 /* Why the current wait of a task must end: -ECANCELED, -ETIMEDOUT or 0. */

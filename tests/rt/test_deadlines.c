@@ -286,6 +286,62 @@ static void an_expired_deadline_is_inherited_too(void **state)
     run(inherit_expired);
 }
 
+/* ---- Elsewhere --------------------------------------------------------------------------------------- */
+
+static int compute(void *gone)
+{
+    flag_await(gone);
+    return 0;
+}
+
+/* Rescued from one that computes, to a worker that has slept, and has not looked at the clock since. */
+static int expire_and_move(void *gone)
+{
+    int here = lido_worker_index();
+    lido_within(0);
+    lido_task *computer = start_pinned((unsigned)here, compute, gone);
+    check_int(lido_yield(), -ETIMEDOUT);
+    check(lido_worker_index() != here);
+    flag_raise(gone);
+    lido_detach(computer);
+    return 0;
+}
+
+static void a_time_that_has_passed_has_passed_on_other_workers_too(void **state)
+{
+    (void)state;
+    lido_runtime *runtime = runtime_by("work-stealing", 2);
+    struct flag gone = {0};
+    check_int(lido_join(runtime_start_pinned(runtime, 1, nothing, NULL), NULL), 0);
+    check_int(lido_join(runtime_start_on(runtime, 0, expire_and_move, &gone), NULL), 0);
+    runtime_end(runtime);
+}
+
+static int yield(void *arg)
+{
+    (void)arg;
+    return lido_yield();
+}
+
+/* To a worker that has slept, too. */
+static int inherit_elsewhere(void *arg)
+{
+    lido_task *task;
+    (void)arg;
+    check_int(finish(start_pinned(1, nothing, NULL)), 0);
+    {
+        lido_within(0);
+        task = start_pinned(1, yield, NULL);
+    }
+    return finish(task) == -ETIMEDOUT ? 0 : -EIO;
+}
+
+static void a_time_that_has_passed_is_inherited_on_other_workers_too(void **state)
+{
+    (void)state;
+    run_on(2, inherit_elsewhere, NULL);
+}
+
 /* ---- Cost ------------------------------------------------------------------------------------------- */
 
 /* Each scope ends before its time, as scopes around requests do. */
@@ -331,6 +387,8 @@ int main(void)
         cmocka_unit_test(grandchildren_inherit_the_deadline),
         cmocka_unit_test(a_future_inherits_the_deadline),
         cmocka_unit_test(an_expired_deadline_is_inherited_too),
+        cmocka_unit_test(a_time_that_has_passed_has_passed_on_other_workers_too),
+        cmocka_unit_test(a_time_that_has_passed_is_inherited_on_other_workers_too),
         cmocka_unit_test(many_scopes_in_a_row_arm_one_timer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
