@@ -120,7 +120,7 @@ static bool run_section(struct lido__worker *worker, struct lido__carrier *carri
     struct lido__section *section = carrier->section;
     carrier->section = NULL;
     lido__worker_leave(worker);
-    uint32_t ticket = lido__section_enter(worker);
+    uint64_t ticket = lido__section_enter(worker);
     if (section->entered)
         section->entered(worker);
     section->result = section->fn(section->arg);

@@ -45,7 +45,7 @@ static void hand_over(struct lido_runtime *runtime, struct lido__worker *worker,
 static bool look_at_section(struct lido_runtime *runtime, struct lido__worker *worker, uint64_t now)
 {
     struct lido__watched *watched = &runtime->seats[worker->index].watched;
-    uint32_t ticket = lido__section_seen(worker);
+    uint64_t ticket = lido__section_seen(worker);
     if (ticket && ticket == watched->ticket && now >= watched->due)
         hand_over(runtime, worker, now);
     if (ticket && ticket != watched->ticket)

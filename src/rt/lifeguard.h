@@ -53,7 +53,7 @@ struct lido__lifeguard {
 
 /* What the lifeguard knows of a worker; for its own thread. */
 struct lido__watched {
-    uint32_t ticket;   /* of the section it was last seen in, or 0 */
+    uint64_t ticket;   /* of the section it was last seen in, or 0 */
     uint64_t due;      /* ns: when it is to be taken from its thread, if that is still in it */
     uint64_t progress; /* when last looked at ; 0: in no task */
     uint64_t since;    /* ns: when that was first seen */

@@ -25,18 +25,18 @@
  * for leave. Sequentially consistent: what follows (a look whether the lifeguard sleeps) is not done
  * before the section can be seen.
  */
-static inline uint32_t lido__section_enter(struct lido__worker *worker)
+static inline uint64_t lido__section_enter(struct lido__worker *worker)
 {
-    uint32_t ticket = lido__load(&worker->section, LIDO__RELAXED) + 1;
+    uint64_t ticket = lido__load(&worker->section, LIDO__RELAXED) + 1;
     lido__worker_of_thread = NULL;
     lido__exchange(&worker->section, ticket, LIDO__SEQ_CST);
     return ticket;
 }
 
 /* The same thread. False: the worker has been taken away, and must not be touched any more. */
-static inline bool lido__section_leave(struct lido__worker *worker, uint32_t ticket)
+static inline bool lido__section_leave(struct lido__worker *worker, uint64_t ticket)
 {
-    uint32_t expected = ticket;
+    uint64_t expected = ticket;
     if (!lido__cas(&worker->section, &expected, ticket + 1, LIDO__ACQ_REL, LIDO__RELAXED))
         return false;
     lido__worker_of_thread = worker;
@@ -45,9 +45,9 @@ static inline bool lido__section_leave(struct lido__worker *worker, uint32_t tic
 
 /* The ticket of the section that a worker's thread is in, or 0. Any thread. Sequentially consistent: so
    whoever says that he sleeps, and then does not see a section, is seen by it. */
-static inline uint32_t lido__section_seen(const struct lido__worker *worker)
+static inline uint64_t lido__section_seen(const struct lido__worker *worker)
 {
-    uint32_t section = lido__load(&worker->section, LIDO__SEQ_CST);
+    uint64_t section = lido__load(&worker->section, LIDO__SEQ_CST);
     return section & 1 ? section : 0;
 }
 
@@ -56,7 +56,7 @@ static inline uint32_t lido__section_seen(const struct lido__worker *worker)
  * calls lido__worker_loop. Any thread. Acquire: pairs with the release in enter: the new thread finds
  * the worker as the old one left it.
  */
-static inline bool lido__section_retake(struct lido__worker *worker, uint32_t ticket)
+static inline bool lido__section_retake(struct lido__worker *worker, uint64_t ticket)
 {
     return lido__cas(&worker->section, &ticket, ticket + 1, LIDO__ACQ_REL, LIDO__RELAXED);
 }

@@ -24,9 +24,9 @@ enum { SECTIONS = 2 };
 enum { AWAKE, ASLEEP };
 
 struct protocol {
-    uint32_t (*enter)(struct lido__worker *worker);
-    bool (*leave)(struct lido__worker *worker, uint32_t ticket);
-    bool (*retake)(struct lido__worker *worker, uint32_t ticket);
+    uint64_t (*enter)(struct lido__worker *worker);
+    bool (*leave)(struct lido__worker *worker, uint64_t ticket);
+    bool (*retake)(struct lido__worker *worker, uint64_t ticket);
     bool (*doze)(void); /* the lifeguard falls asleep; false: there is a section */
 };
 
@@ -94,7 +94,7 @@ static void carry(lido_task *task)
     for (int i = 0; i < SECTIONS; i++) {
         use_worker();
         worker->current = task;
-        uint32_t ticket = scene.protocol->enter(worker);
+        uint64_t ticket = scene.protocol->enter(worker);
         model_assert(!lido__worker_current());
         call_lifeguard();
         if (!scene.protocol->leave(worker, ticket)) {
@@ -142,7 +142,7 @@ static bool doze(void)
     return !lido__section_seen(&scene.worker);
 }
 
-static void hand_over(uint32_t ticket)
+static void hand_over(uint64_t ticket)
 {
     if (scene.protocol->retake(&scene.worker, ticket))
         lido__fetch_add(&scene.seated, 1, LIDO__RELEASE);
@@ -152,8 +152,8 @@ static void hand_over(uint32_t ticket)
 static void guard(void *unused)
 {
     (void)unused;
-    uint32_t seen = lido__section_seen(&scene.worker);
-    uint32_t again = lido__section_seen(&scene.worker);
+    uint64_t seen = lido__section_seen(&scene.worker);
+    uint64_t again = lido__section_seen(&scene.worker);
     if (seen && seen == again)
         hand_over(seen);
 }
@@ -249,7 +249,7 @@ static void the_lifeguard_does_not_sleep_through_a_section(void **state)
 
 /* --- wrong protocols ----------------------------------------------------------------------------*/
 
-static bool leave_without_asking(struct lido__worker *worker, uint32_t ticket)
+static bool leave_without_asking(struct lido__worker *worker, uint64_t ticket)
 {
     lido__exchange(&worker->section, ticket + 1, LIDO__ACQ_REL);
     lido__worker_of_thread = worker;
@@ -266,14 +266,14 @@ static void a_thread_that_does_not_ask_shares_the_worker(void **state)
 }
 
 /* A flag: the section of the thread that was given the worker looks like that of the one that lost it. */
-static uint32_t enter_same(struct lido__worker *worker)
+static uint64_t enter_same(struct lido__worker *worker)
 {
     lido__worker_of_thread = NULL;
     lido__exchange(&worker->section, 1, LIDO__SEQ_CST);
     return 1;
 }
 
-static bool leave_same(struct lido__worker *worker, uint32_t ticket)
+static bool leave_same(struct lido__worker *worker, uint64_t ticket)
 {
     if (!lido__cas(&worker->section, &ticket, 0, LIDO__ACQ_REL, LIDO__RELAXED))
         return false;
@@ -281,7 +281,7 @@ static bool leave_same(struct lido__worker *worker, uint32_t ticket)
     return true;
 }
 
-static bool retake_same(struct lido__worker *worker, uint32_t ticket)
+static bool retake_same(struct lido__worker *worker, uint64_t ticket)
 {
     return lido__cas(&worker->section, &ticket, 0, LIDO__ACQ_REL, LIDO__RELAXED);
 }
@@ -295,7 +295,7 @@ static void sections_without_numbers_are_mistaken_for_each_other(void **state)
 }
 
 /* Takes the worker without looking whether its thread is back. */
-static bool retake_blindly(struct lido__worker *worker, uint32_t ticket)
+static bool retake_blindly(struct lido__worker *worker, uint64_t ticket)
 {
     lido__exchange(&worker->section, ticket + 1, LIDO__ACQ_REL);
     return true;
@@ -326,9 +326,9 @@ static void a_lifeguard_that_looks_before_it_says_that_it_sleeps_misses_a_sectio
     assert_int_not_equal(model_catches(&dozing, "deadlock"), 0);
 }
 
-static uint32_t enter_relaxed(struct lido__worker *worker)
+static uint64_t enter_relaxed(struct lido__worker *worker)
 {
-    uint32_t ticket = lido__load(&worker->section, LIDO__RELAXED) + 1;
+    uint64_t ticket = lido__load(&worker->section, LIDO__RELAXED) + 1;
     lido__worker_of_thread = NULL;
     lido__exchange(&worker->section, ticket, LIDO__RELAXED);
     return ticket;
