@@ -303,11 +303,18 @@ static void a_worker_that_has_no_thread_yet_is_not_asked(void **state)
     (void)state;
     lido_runtime *runtime = runtime_by("work-stealing", 4);
     struct reports reports;
+    uint64_t shortest = UINT64_MAX;
     lido_task *sleeper = start_named(runtime, "sleeper", sleep_long, NULL);
     let_them_begin(runtime);
-    time_out(runtime, LIDO_SHUTDOWN_ON_IDLE, 1, &reports);
-    check_int(reports.count, 1);
-    check_string(reported(&reports, "sleeper")->awaits, "sleep");
+    for (int i = 0; i < 10; i++) {
+        uint64_t began = lido_now();
+        time_out(runtime, LIDO_SHUTDOWN_ON_IDLE, 1, &reports);
+        uint64_t took = lido_now() - began;
+        shortest = took < shortest ? took : shortest;
+        check_int(reports.count, 1);
+        check_string(reported(&reports, "sleeper")->awaits, "sleep");
+    }
+    check(shortest < 90000000); /* nobody was waited for until it is too late to answer */
     end_now(runtime);
     lido_detach(sleeper);
 }
@@ -322,6 +329,14 @@ static void check_waited(const struct reports *reports, const char *name, int64_
     check(waited <= most + ROUGHLY);
 }
 
+/* Waits, and when it is told, for something else. */
+static int receive_and_sleep(void *oneshot)
+{
+    void *value;
+    int r = lido_oneshot_recv(oneshot, &value);
+    return r < 0 ? r : lido_sleep(3600000);
+}
+
 static void a_report_says_for_how_long(void **state)
 {
     enum { LIMIT = 150 };
@@ -331,13 +346,17 @@ static void a_report_says_for_how_long(void **state)
     struct reports reports;
     struct blocked blocked = {0};
     struct flag told = {0};
+    lido_oneshot oneshot = LIDO_ONESHOT_INIT;
     uint64_t began = lido_now();
     lido_task *sleeper = start_named(runtime, "sleeper", sleep_long, NULL);
     lido_task *section = start_named(runtime, "section", block_in_a_section, &blocked);
+    lido_task *late = start_named(runtime, "late", receive_and_sleep, &oneshot);
     let_them_begin(runtime);
     /* They have waited for so long when the second half begins. */
     check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, LIMIT, NULL, NULL), -ETIMEDOUT);
     uint64_t middle = lido_now();
+    check_int(lido_oneshot_send(&oneshot, NULL), 0);
+    let_them_begin(runtime);
     lido_task *busy = start_computing(runtime, 0, "busy", &computing);
     lido_task *fresh = start_named(runtime, "fresh", yield_until_told, &told);
     time_out(runtime, LIDO_SHUTDOWN_ON_IDLE, LIMIT, &reports);
@@ -345,6 +364,7 @@ static void a_report_says_for_how_long(void **state)
     int64_t second = (int64_t)((lido_now() - middle) / 1000000);
     check_waited(&reports, "sleeper", 2 * LIMIT, first);
     check_waited(&reports, "section", 2 * LIMIT, first);
+    check_waited(&reports, "late", LIMIT, second);
     check_waited(&reports, "busy", LIMIT, second);
     /* It came to its worker when that was looked into. */
     check_waited(&reports, "fresh", 0, second);
@@ -354,6 +374,7 @@ static void a_report_says_for_how_long(void **state)
     end_now(runtime);
     lido_detach(sleeper);
     lido_detach(section);
+    lido_detach(late);
     lido_detach(busy);
     lido_detach(fresh);
 }
