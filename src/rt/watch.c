@@ -13,13 +13,17 @@
 /* Of a name, with its end. */
 #define NAME_SIZE 128
 
-/* question.state, a futex */
-enum { NONE, ASKED, ANSWERING, ANSWERED };
+/* question.state, a futex: one of these, and the number of the question, in units of NUMBER. */
+enum { NONE, ASKED, ANSWERING, ANSWERED, NUMBER };
 
-/* One at a time in the process: asked by a lifeguard, answered by the handler, on the thread that is asked. */
+/*
+ * One at a time in the process: asked by a lifeguard, answered by the handler, on the thread that is asked. A thread
+ * that did not answer in time may still come, and finds the next question, which is another's. So it looks
+ * at `thread` before it takes the very question on, by number, of which it has read that.
+ */
 static struct {
     lido__shared uint32_t state;
-    pthread_t thread;
+    lido__shared pthread_t thread;
     const struct lido__worker *worker;
     uint64_t progress; /* it is still in the same poll */
     bool still;        /* the answer: it is; and then: */
@@ -53,6 +57,11 @@ static bool is_still_there(const struct lido__worker *worker)
            lido__worker_progress(worker) == question.progress;
 }
 
+static uint32_t phase_of(uint32_t state)
+{
+    return state % NUMBER;
+}
+
 static void answer(const void *context)
 {
     const struct lido__worker *worker = question.worker;
@@ -64,8 +73,6 @@ static void answer(const void *context)
         question.frame_count =
             lido__backtrace_interrupted(context, question.frames, LIDO__BACKTRACE_MAX);
     }
-    lido__store(&question.state, ANSWERED, LIDO__RELEASE);
-    lido__futex_wake(&question.state, 1);
 }
 
 static void pass_on(int signal, siginfo_t *info, void *context)
@@ -76,18 +83,28 @@ static void pass_on(int signal, siginfo_t *info, void *context)
         before.sa_handler(signal);
 }
 
+/* Acquire: pairs with the release in send_question. */
+static bool take_question(uint32_t *state)
+{
+    *state = lido__load(&question.state, LIDO__ACQUIRE);
+    return phase_of(*state) == ASKED &&
+           pthread_equal(lido__load(&question.thread, LIDO__RELAXED), pthread_self()) &&
+           lido__cas(&question.state, state, *state - ASKED + ANSWERING, LIDO__ACQ_REL,
+                     LIDO__RELAXED);
+}
+
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
-    uint32_t expected = ASKED;
+    uint32_t state;
     int saved_errno = errno;
-    /* Acquire: pairs with the release in ask. */
-    bool asked = lido__load(&question.state, LIDO__ACQUIRE) == ASKED &&
-                 pthread_equal(question.thread, pthread_self()) &&
-                 lido__cas(&question.state, &expected, ANSWERING, LIDO__ACQ_REL, LIDO__RELAXED);
-    if (asked)
+    if (take_question(&state)) {
         answer(context);
-    else
+        /* Release: pairs with the acquire in is_answered. */
+        lido__store(&question.state, state - ASKED + ANSWERED, LIDO__RELEASE);
+        lido__futex_wake(&question.state, 1);
+    } else {
         pass_on(signal, info, context);
+    }
     errno = saved_errno;
 }
 
@@ -122,13 +139,13 @@ static bool is_answered(void)
 {
     uint64_t until = lido__clock_now() + ANSWER_NS;
     uint32_t state;
-    while ((state = lido__load(&question.state, LIDO__ACQUIRE)) != ANSWERED) {
+    while (phase_of(state = lido__load(&question.state, LIDO__ACQUIRE)) != ANSWERED) {
         uint64_t now = lido__clock_now();
-        if (state == ANSWERING)
+        if (phase_of(state) == ANSWERING)
             lido__futex_wait(&question.state, state, LIDO__FOREVER);
         else if (now < until)
             lido__futex_wait(&question.state, state, until - now);
-        else if (lido__cas(&question.state, &state, NONE, LIDO__ACQ_REL, LIDO__ACQUIRE))
+        else if (lido__cas(&question.state, &state, state - ASKED, LIDO__ACQ_REL, LIDO__ACQUIRE))
             return false; /* in vain; should the handler come yet, it finds no question */
     }
     return true;
@@ -136,8 +153,9 @@ static bool is_answered(void)
 
 static void send_question(pthread_t thread)
 {
-    question.thread = thread;
-    lido__store(&question.state, ASKED, LIDO__RELEASE);
+    uint32_t state = lido__load(&question.state, LIDO__RELAXED);
+    lido__store(&question.thread, thread, LIDO__RELAXED);
+    lido__store(&question.state, state - phase_of(state) + NUMBER + ASKED, LIDO__RELEASE);
     pthread_kill(thread, SIGURG);
 }
 
@@ -152,7 +170,6 @@ static bool ask(struct lido_runtime *runtime, struct lido__worker *worker,
         return false;
     if (!is_answered())
         return true;
-    lido__store(&question.state, NONE, LIDO__RELAXED);
     report->task_name = question.named ? question.name : NULL;
     report->task_where = question.where;
     report->frames = question.frames;
