@@ -14,7 +14,7 @@ static const char *own_text(int error)
     switch (error) {
     case 0: return "success";
     case EADDRINUSE: return "address already in use: another socket is bound to it";
-    case EBUSY: return "another task is already waiting on this side of the socket";
+    case EBUSY: return "somebody else is already waiting for the same";
     case ECANCELED: return "the task was cancelled";
     case ECONNABORTED: return "the connection was aborted before it was accepted";
     case ECONNREFUSED: return "connection refused: nobody listens there";
