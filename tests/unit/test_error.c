@@ -30,8 +30,7 @@ static void lidos_own_errors_say_what_to_do(void **state)
     (void)state;
     assert_string_equal(lido_strerror(-ENXIO),
                         "no current reactor: call this from a task of a runtime");
-    assert_string_equal(lido_strerror(-EBUSY),
-                        "another task is already waiting on this side of the socket");
+    assert_string_equal(lido_strerror(-EBUSY), "somebody else is already waiting for the same");
     assert_string_equal(lido_strerror(-EDEADLK),
                         "would block a worker: call this from a plain thread");
     assert_string_equal(lido_strerror(-ESHUTDOWN), "the runtime is shutting down");
