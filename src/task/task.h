@@ -70,8 +70,9 @@ struct lido_task {
        DONE is. Atomic, so that others can see that there is one. */
     lido_waker joiner;
     union {
-        int result;     /* valid when DONE */
-        uint32_t since; /* before: its worker's stamp when it went to sleep, or came to the worker */
+        int result; /* valid when DONE */
+        uint32_t
+            since; /* before: its worker's stamp when it went to sleep, or came to the worker */
     };
     uint32_t anchors; /* what holds it on its worker: timers that are armed, joins that borrow */
     struct lido__link mail; /* in the inbox */

@@ -41,14 +41,14 @@ static void check_threads(unsigned before)
 
 /* ---- A runtime that is not built ----------------------------------------------------------------- */
 
-static void carry_after_failure(void *arg, unsigned worker, void (*run)(void *run_arg),
+static void carry_after_failure(void *arg, unsigned worker, void (*go_on)(void *run_arg),
                                 void *run_arg)
 {
     (void)arg;
     (void)worker;
     while (!lido__fault_hit())
         lido__thread_yield();
-    run(run_arg);
+    go_on(run_arg);
 }
 
 static void a_runtime_that_is_not_built_leaves_no_lifeguard(void **state)
@@ -68,7 +68,7 @@ static void a_runtime_that_is_not_built_leaves_no_lifeguard(void **state)
 
 static lido__shared lido_runtime *ended;
 
-static void carry_after_end(void *arg, unsigned worker, void (*run)(void *run_arg), void *run_arg)
+static void carry_after_end(void *arg, unsigned worker, void (*go_on)(void *run_arg), void *run_arg)
 {
     const lido_runtime *runtime;
     (void)arg;
@@ -77,7 +77,7 @@ static void carry_after_end(void *arg, unsigned worker, void (*run)(void *run_ar
         lido__thread_yield();
     while (!lido__load(&runtime->pool.stopped, LIDO__ACQUIRE))
         lido__thread_yield();
-    run(run_arg);
+    go_on(run_arg);
 }
 
 static void a_runtime_that_ends_at_once_leaves_no_lifeguard(void **state)
@@ -102,5 +102,6 @@ int main(void)
         cmocka_unit_test(a_runtime_that_is_not_built_leaves_no_lifeguard),
         cmocka_unit_test(a_runtime_that_ends_at_once_leaves_no_lifeguard),
     };
+    unsetenv("LIDO_SCHEDULER"); /* see watched() */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

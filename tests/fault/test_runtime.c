@@ -313,7 +313,8 @@ static void a_worker_that_could_not_be_called_comes_when_it_gets_a_thread(void *
     check_int(lido_block_on(runtime, fail_to_call, NULL), 0);
     lido__fault_clear();
     check_int(finish(runtime_start_pinned(runtime, 1, return_index, NULL)), 1);
-    for (int i = 0; i < 100; i++) /* and it is known who sleeps: somebody is called for each of them */
+    for (int i = 0; i < 100;
+         i++) /* and it is known who sleeps: somebody is called for each of them */
         check(lido_block_on(runtime, return_index, NULL) >= 0);
     runtime_end(runtime);
 }

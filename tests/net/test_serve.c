@@ -1,5 +1,7 @@
 /* Serving: who gets a connection, where it lives, and how serving ends. */
 #include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "net/net.h"
 #include "sched/worker.h"
@@ -260,7 +262,9 @@ static int refuse_unshared(void *arg)
     lido_listener *listener = net_listen();
     check_int(lido_serve_with(listener, tell_worker, &options), -EINVAL);
     lido_listener_close(listener);
-    check_int(lido_listen_unix(&unshared, "@lido-test-serve"), 0);
+    char name[64];
+    snprintf(name, sizeof(name), "@lido-test-%d", (int)getpid()); /* others run the same test */
+    check_int(lido_listen_unix(&unshared, name), 0);
     check_int(lido_serve_with(unshared, tell_worker, &options), -EINVAL);
     lido_listener_close(unshared);
     return 0;
@@ -387,7 +391,8 @@ static int poll_answer(lido_future *future, const lido_waker *waker)
     struct answer *answer = (struct answer *)future;
     check_int(answer->made_on, lido_worker_index());
     if (!answer->answered) {
-        lido__store(&shared.latest, answer->stream, LIDO__RELEASE); /* before the client can go on */
+        lido__store(&shared.latest, answer->stream,
+                    LIDO__RELEASE); /* before the client can go on */
         check_int(lido_op_poll(&answer->op, waker), 1);
         answer->answered = true;
         lido_op_read(&answer->op, answer->stream, NULL, 0);

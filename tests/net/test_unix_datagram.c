@@ -7,6 +7,16 @@
 #include "net/net.h"
 #include "support/net.h"
 
+/* Abstract names, of this process: others run the same test. Valid until the fourth call from there. */
+static const char *abstract(const char *name)
+{
+    static char rooms[4][64];
+    static unsigned used;
+    char *room = rooms[used++ % COUNT(rooms)];
+    snprintf(room, sizeof(rooms[0]), "@lido-test-%d-%s", (int)getpid(), name);
+    return room;
+}
+
 static lido_datagram *bind_to(const char *path)
 {
     lido_datagram *socket;
@@ -79,7 +89,7 @@ static int exchange_names(void *arg)
 {
     (void)arg;
     exchange(here, there);
-    exchange("@lido-test-here", "@lido-test-there");
+    exchange(abstract("here"), abstract("there"));
     return 0;
 }
 
@@ -120,7 +130,7 @@ static int send_to_nobody(void *arg)
     lido_address nobody = address_of(there);
     (void)arg;
     check_int(lido_send_to(socket, "x", 1, &nobody), -ENOENT);
-    nobody = address_of("@lido-test-nobody");
+    nobody = address_of(abstract("nobody"));
     check_int(lido_send_to(socket, "x", 1, &nobody), -ECONNREFUSED);
     check_int(lido_datagram_connect(socket, &nobody), -ECONNREFUSED);
     lido_datagram_close(socket);
@@ -193,8 +203,8 @@ static void receive_numbers(lido_datagram *socket, unsigned from, unsigned to)
 
 static int flood_and_drain(void *by_name)
 {
-    lido_datagram *receiver = bind_to("@lido-test-flood"), *sender = bind_to(NULL);
-    lido_address to = address_of("@lido-test-flood");
+    lido_datagram *receiver = bind_to(abstract("flood")), *sender = bind_to(NULL);
+    lido_address to = address_of(abstract("flood"));
     struct flood flood = {.socket = sender, .to = by_name ? &to : NULL};
     if (!by_name)
         check_int(lido_datagram_connect(sender, &to), 0);
@@ -218,8 +228,8 @@ static void a_sender_waits_while_the_queue_is_full(void **state)
 
 static int cancel_flood(void *by_name)
 {
-    lido_datagram *receiver = bind_to("@lido-test-flood"), *sender = bind_to(NULL);
-    lido_address to = address_of("@lido-test-flood");
+    lido_datagram *receiver = bind_to(abstract("flood")), *sender = bind_to(NULL);
+    lido_address to = address_of(abstract("flood"));
     struct flood flood = {.socket = sender, .to = by_name ? &to : NULL};
     int result;
     if (!by_name)

@@ -15,7 +15,7 @@
 /* What may stay in memory when they have ended, of what they had: under ASan the shadow of the stacks that
    they have slept on, and nothing that their end has touched in addition. */
 #define LEFT_PERCENT SCALED(5u, 60u, 100u)
-#define LEFT_KIB SCALED(8192u, 16384u, 65536u)
+#define LEFT_KIB SCALED(20480u, 16384u, 65536u)
 
 struct night {
     uint64_t sleepers; /* that there will be */
