@@ -119,7 +119,8 @@ typedef struct lido_park {
      * functions that wait return -ENXIO.
      */
     void (*park)(void *park_arg, unsigned worker, int fd, uint64_t timeout_ns);
-    /* Ends that sleep, or the next one. From any thread; may be NULL if park looks at `fd`. */
+    /* Ends that sleep, or the next one. From any thread, in the middle of a call that wakes a task: it must
+       not call lido, nor wait for anybody who does. May be NULL if park looks at `fd`. */
     void (*unpark)(void *park_arg, unsigned worker);
     void *park_arg;
 } lido_park;
@@ -467,8 +468,8 @@ typedef struct lido_wait {
         }                                                                                          \
     }
 
-/* Gives up. What it has been given in the meantime, unseen, goes to the next that waits; nothing is lost.
-   One that waits for nothing is left alone. From any thread. */
+/* Gives up. What it has been given in the meantime, unseen, goes to the next that waits, unless all were
+   told (lido_event_notify_all); nothing is lost. One that waits for nothing is left alone. From any thread. */
 LIDO_API void lido_wait_forgo(lido_wait *wait);
 
 /*
@@ -631,7 +632,7 @@ LIDO_API int lido_scope_wait(lido_scope *scope);
 LIDO_API int lido_scope_wait_poll(lido_scope *scope, lido_wait *wait, const lido_waker *waker);
 /* Cancels all tasks of the scope, also those that it would get later. From any thread. */
 LIDO_API void lido_scope_cancel(lido_scope *scope);
-/* Both: cancels, then waits. Nothing cuts this short. */
+/* Both: cancels, then waits. Nothing cuts this short. Errors as lido_scope_wait. */
 LIDO_API int lido_scope_stop(lido_scope *scope);
 
 /* ---- Blocking code ---------------------------------------------------------------------------- */
@@ -641,6 +642,7 @@ LIDO_API int lido_scope_stop(lido_scope *scope);
  * It runs at once, on the calling thread and its full-size stack; if it takes longer than some 20 us, the
  * other tasks of the worker go on on another thread, and the calling fiber returns to its worker when
  * fn has returned. A section that ends soon costs no thread, no switch between threads and no lock.
+ * If no thread can be had they wait until there is one, or fn has returned.
  *
  * At most lido_config.max_blocking run at once. Further ones wait, as tasks, in the order in which they came, and
  * that wait can fail with -ECANCELED or -ETIMEDOUT; then fn was not run. Once fn runs, neither
