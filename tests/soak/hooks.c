@@ -58,6 +58,12 @@ static void park(void *arg, unsigned worker, int fd, uint64_t timeout_ns)
     poll(&readable, 1, timeout_ns == UINT64_MAX ? -1 : milliseconds(timeout_ns));
 }
 
+/* `fd` is readable then. */
+static void unpark(void *arg, unsigned worker)
+{
+    insist(worker < ((const struct host *)arg)->plan->workers);
+}
+
 static void configure_hooks(struct host *host, lido_config *config)
 {
     config->hook_arg = host;
@@ -65,7 +71,7 @@ static void configure_hooks(struct host *host, lido_config *config)
     config->before_stop = before_stop;
     config->around_worker = host->plan->wraps ? around_worker : NULL;
     config->on_watch = on_watch;
-    host->park = (lido_park){.park = park, .park_arg = host};
+    host->park = (lido_park){.park = park, .unpark = unpark, .park_arg = host};
     config->park = host->plan->parks ? &host->park : NULL;
 }
 

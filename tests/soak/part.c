@@ -219,6 +219,7 @@ static int check_result(struct part *part, int result)
 {
     bool ran = lido__load(&part->began, LIDO__RELAXED);
     if (!ran && part->job && part_may_get(part, result)) {
+        part->skipped = true;
         lido__fetch_sub(&part->host->round->live, 1, LIDO__RELAXED);
         return result;
     }
@@ -266,8 +267,7 @@ int part_finish(struct part *caller, struct part *part, lido_task *task)
 
 static void settle(const struct part *part)
 {
-    bool never = part->refused || (part->job && part->began == 0);
-    uint32_t times = never ? 0 : 1;
+    uint32_t times = part->refused || part->skipped ? 0 : 1;
     if (part->began != times || part->ended != times)
         fail_soak("%s was %s, began %u times and ended %u times", part->name,
                   part->refused ? "refused" : "spawned", part->began, part->ended);

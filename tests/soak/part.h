@@ -23,6 +23,7 @@ struct part {
     bool job;     /* of lido_spawn_blocking: one that is interrupted in time never runs */
     lido_blocking_pool pool;
     bool refused; /* the spawn was */
+    bool skipped; /* a job was interrupted in time, and whoever joined it has been told so */
     bool pinned;
     int home; /* the worker of a fiber that is pinned */
     int result;

@@ -9,10 +9,11 @@ const struct scene scenes[] = {
     {"tree", 6, play_tree},       {"crowd", 3, play_crowd},         {"locals", 1, play_locals},
     {"hog", 2, play_hog},         {"cancel", 6, play_cancel},       {"late", 4, play_late},
     {"storm", 2, play_storm},     {"ticks", 1, play_ticks},         {"channel", 8, play_channel},
-    {"letters", 5, play_letters}, {"turnstile", 4, play_turnstile}, {"mutex", 4, play_mutex},
-    {"scope", 5, play_scope},     {"sections", 5, play_sections},   {"jobs", 4, play_jobs},
-    {"nested", 1, play_nested},   {"flow", 6, play_flow},           {"serve", 1, play_serve},
-    {"relay", 4, play_relay},     {"race", 4, play_race},           {"wakers", 4, play_wakers},
+    {"letters", 5, play_letters}, {"turnstile", 4, play_turnstile}, {"token", 4, play_token},
+    {"mutex", 4, play_mutex},     {"scope", 5, play_scope},         {"sections", 5, play_sections},
+    {"jobs", 4, play_jobs},       {"nested", 1, play_nested},       {"flow", 6, play_flow},
+    {"serve", 1, play_serve},     {"relay", 4, play_relay},         {"race", 4, play_race},
+    {"wakers", 4, play_wakers},
 };
 const unsigned scene_count = COUNT(scenes);
 

@@ -35,6 +35,7 @@ void play_channel(struct part *part);
 
 void play_letters(struct part *part);
 void play_turnstile(struct part *part);
+void play_token(struct part *part);
 void play_mutex(struct part *part);
 void play_scope(struct part *part);
 

@@ -339,11 +339,15 @@ static int echo(void *arg)
     return 0;
 }
 
+/* As the runtime is cancelled, it may be refused a task before it sees that it is cancelled itself. */
 static int serve(struct part *part)
 {
-    ssize_t r = attempt(part, lido_serve((lido_listener *)part->arg, echo));
+    part_does(part, "lido_serve");
+    int r = lido_serve((lido_listener *)part->arg, echo);
+    bool refused = r == -ESHUTDOWN && host_stage(part->host) == STAGE_CANCELLING;
+    part_judge(part, r, refused ? r : 0, "lido_serve", LIDO_HERE);
     insist(r < 0);
-    return (int)r;
+    return r;
 }
 
 /* Once the runtime is cancelled, connections end too early, and in every way. */

@@ -162,6 +162,82 @@ void play_turnstile(struct part *part)
         part_finish(part, parts[count], tasks[count]);
 }
 
+/* ---- A token: the one permit of an event, which goes round ----------------------------------------------------- */
+
+#define TURNS 8
+
+struct ring {
+    lido_event token;
+    unsigned holders; /* of the token; theirs */
+};
+
+struct player {
+    struct ring *ring;
+    unsigned turns;
+    lido_wait wait; /* a future's */
+};
+
+static void begin_turn(struct ring *ring)
+{
+    insist(ring->holders++ == 0);
+}
+
+static void end_turn(struct ring *ring)
+{
+    insist(--ring->holders == 0);
+    lido_event_notify_one(&ring->token);
+}
+
+static int take_turns(struct part *part)
+{
+    struct player *player = part->arg;
+    for (; player->turns > 0; player->turns--) {
+        if (attempt(part, lido_event_wait(&player->ring->token)) < 0)
+            break;
+        begin_turn(player->ring);
+        pause_some(part);
+        end_turn(player->ring);
+    }
+    return 0;
+}
+
+/* Now and then it gives up, also when it has been given the token: that goes to the next. */
+static int poll_turns(struct part *part, const lido_waker *waker)
+{
+    struct player *player = part->arg;
+    for (; player->turns > 0; player->turns--) {
+        if (draw(part, 3) == 0)
+            lido_wait_forgo(&player->wait);
+        int r = lido_event_wait_poll(&player->ring->token, &player->wait, waker);
+        if (r == LIDO_PENDING)
+            return r;
+        if (part_judge(part, r, 0, "lido_event_wait_poll", LIDO_HERE) < 0)
+            break;
+        begin_turn(player->ring);
+        end_turn(player->ring);
+    }
+    return 0;
+}
+
+void play_token(struct part *part)
+{
+    struct ring ring = {.token = LIDO_EVENT_INIT};
+    struct player players[CAST_MAX] = {0};
+    struct part *parts[CAST_MAX];
+    lido_task *tasks[CAST_MAX];
+    unsigned count = 0;
+    for (unsigned i = 1 + draw(part, CAST_MAX); i > 0; i--) {
+        players[count] = (struct player){.ring = &ring, .turns = TURNS};
+        parts[count] = part_new(part, "player", take_turns, &players[count]);
+        parts[count]->poll = draw(part, 2) ? poll_turns : NULL;
+        count += part_spawn(part, parts[count], &tasks[count]) == 0;
+    }
+    lido_event_notify_one(&ring.token);
+    while (count-- > 0)
+        part_finish(part, parts[count], tasks[count]);
+    insist(ring.holders == 0);
+}
+
 /* ---- A mutex ---------------------------------------------------------------------------------------------------- */
 
 struct guarded {

@@ -41,7 +41,7 @@ static void print_parts(const struct round *round)
     const struct part *part = lido__load(&round->parts, LIDO__ACQUIRE);
     unsigned left = 0;
     for (; part; part = part->next) {
-        if (part->refused || lido__load(&part->ended, LIDO__RELAXED))
+        if (part->refused || part->skipped || lido__load(&part->ended, LIDO__RELAXED))
             continue;
         if (left++ < NAMED_MAX)
             print_part(part);
