@@ -7,6 +7,7 @@
 
 #include "os/os.h"
 #include "sched/worker.h"
+#include "support/net.h"
 #include "support/runtime.h"
 #include "support/stress.h"
 
@@ -312,6 +313,56 @@ static void none_of_those_who_yield_on_two_workers_is_forgotten(void **state)
     check(least >= 2);
 }
 
+/* ---- The world outside --------------------------------------------------------------------------------- */
+
+static int yield_until(void *arg)
+{
+    while (!flag_is_up(arg))
+        check_int(lido_yield(), 0);
+    return 0;
+}
+
+static int answer(void *stream)
+{
+    net_expect(stream, "?");
+    net_say(stream, "!");
+    return 0;
+}
+
+static int talk_among_yielders(void *arg)
+{
+    struct flag enough = {0};
+    lido_stream *pair[2];
+    lido_task *yielders[3];
+    (void)arg;
+    net_unix_pair(pair);
+    for (size_t i = 0; i < COUNT(yielders); i++)
+        yielders[i] = start(yield_until, &enough);
+    for (int i = 0; i < 20; i++) {
+        lido_task *other = start(answer, pair[1]);
+        net_await_reader(pair[1]);
+        net_say(pair[0], "?");
+        net_expect(pair[0], "!");
+        check_int(finish(other), 0);
+    }
+    flag_raise(&enough);
+    for (size_t i = 0; i < COUNT(yielders); i++)
+        check_int(finish(yielders[i]), 0);
+    net_close_pair(pair);
+    return 0;
+}
+
+static void sockets_are_looked_at_though_tasks_yield_for_ever(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(schedulers); i++)
+        for (unsigned workers = 1; workers <= 2; workers++) {
+            lido_runtime *runtime = runtime_by(schedulers[i], workers);
+            check_int(lido_block_on(runtime, talk_among_yielders, NULL), 0);
+            runtime_end(runtime);
+        }
+}
+
 /* ---- From outside ------------------------------------------------------------------------------------ */
 
 enum { SPAWNERS = 4, SPAWNS = SCALED(10000, 3000, 300) };
@@ -458,6 +509,7 @@ int main(void)
         cmocka_unit_test(tasks_that_wake_each_other_for_ever_leave_others_their_turns),
         cmocka_unit_test(none_of_those_who_yield_on_a_worker_gets_less_than_half_of_the_mean),
         cmocka_unit_test(none_of_those_who_yield_on_two_workers_is_forgotten),
+        cmocka_unit_test(sockets_are_looked_at_though_tasks_yield_for_ever),
         cmocka_unit_test(each_task_that_comes_from_outside_runs_once),
         cmocka_unit_test(a_spawn_that_shutdown_overtakes_is_refused_or_runs),
         cmocka_unit_test(tasks_are_cancelled_wherever_they_are),
