@@ -61,8 +61,8 @@ void lido__share_begin(struct lido__pool *pool);
 /* A new task, with SHARED set and a token, for whoever takes it. The caller has another token. */
 void lido__share_inject(struct lido__pool *pool, lido_task *task);
 
-/* There may be work for somebody who sleeps: wakes one, if nobody searches. The caller has a token, or
-   carries a worker that has. */
+/* There may be work for somebody who sleeps: wakes one, if nobody searches. The caller has a token, or carries a
+   worker: the pool may then have ended, but is not freed. */
 void lido__share_call(struct lido__pool *pool);
 
 #endif
