@@ -10,6 +10,10 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* "NAME: text" to stderr, with the text of errno behind it if that is not 0; exit status 2. */
 void bench_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
@@ -43,5 +47,9 @@ uint64_t bench_process_cpu(pid_t pid);
 
 /* A line of /proc/PID/status that counts kB ("VmRSS", "VmPTE", "VmHWM"), in bytes. */
 uint64_t bench_process_memory(pid_t pid, const char *what);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
