@@ -159,3 +159,38 @@ void peer_end_at_once(void)
 {
     signal(SIGTERM, on_sigterm);
 }
+
+/* ---- Workers that share nothing ------------------------------------------------------------------ */
+
+struct worker {
+    const struct peer_options *options;
+    void (*serve)(const struct peer_options *options, int fd);
+    int fd;
+};
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+    worker->serve(worker->options, worker->fd);
+    return NULL;
+}
+
+void peer_serve(const struct peer_options *options, int type,
+                void (*serve)(const struct peer_options *options, int fd))
+{
+    struct bench_address address = options->listen;
+    struct worker *workers = calloc(options->workers, sizeof(*workers));
+    if (!workers)
+        bench_die("memory");
+    peer_end_at_once();
+    /* All of them before the first is served: the kernel deals by how many there are. */
+    for (unsigned i = 0; i < options->workers; i++) {
+        int fd = peer_listen(&address, type, options->workers > 1);
+        workers[i] = (struct worker){options, serve, fd};
+        address = peer_address_of(fd);
+    }
+    peer_announce(workers[0].fd);
+    for (unsigned i = 1; i < options->workers; i++)
+        peer_start_thread(work, &workers[i]);
+    work(&workers[0]);
+}

@@ -58,6 +58,13 @@ void peer_no_delay(int fd);
 /* Runs `body` with `arg` on a thread of its own. */
 void peer_start_thread(void *(*body)(void *), void *arg);
 
+/*
+ * Has `serve` run by as many threads as there are to be workers, the caller's among them, each with a
+ * socket of its own on the same address, a listening one if `type` is SOCK_STREAM. SIGTERM ends the process.
+ */
+void peer_serve(const struct peer_options *options, int type,
+                void (*serve)(const struct peer_options *options, int fd));
+
 /* SIGTERM ends the process at once, with status 0: what peers without an orderly shutdown do. */
 void peer_end_at_once(void);
 
