@@ -339,7 +339,8 @@ static uint64_t fired_timers(void *self)
 
 static void run_timers(const struct peer_options *options)
 {
-    static const struct peer_timers job = {arm_timers, cancel_timers, await_timers, fired_timers};
+    static const struct peer_timers job = {
+        .arm = arm_timers, .cancel = cancel_timers, .run = await_timers, .fired = fired_timers};
     struct timers *timers = calloc(1, sizeof(*timers));
     if (!timers)
         bench_die("memory");

@@ -3,6 +3,7 @@
 #include "timers.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@
 #define SOON_TO 1000
 
 enum { ARM, CANCEL, FIRE, FIGURES };
-static const char *const names[FIGURES] = {"timer_arm", "timer_cancel", "timer_fire"};
+static const char *const endings[FIGURES] = {"arm", "cancel", "fire"};
 
 struct plan {
     uint32_t late[PEER_TIMERS];
@@ -89,7 +90,7 @@ static void measure_once(const struct peer_timers *timers, void *self, const str
     began = cpu_time();
     timers->cancel(self, plan->order);
     costs[CANCEL] = per_timer(began);
-    timers->arm(self, plan->soon);
+    (timers->arm_to_fire ? timers->arm_to_fire : timers->arm)(self, plan->soon);
     uint64_t fired = timers->fired(self) - before;
     if (fired >= PEER_TIMERS)
         complain(fired); /* while they were armed: there would be nothing to measure */
@@ -99,6 +100,14 @@ static void measure_once(const struct peer_timers *timers, void *self, const str
     fired = timers->fired(self) - before;
     if (fired != PEER_TIMERS)
         complain(fired);
+}
+
+static void print(const struct peer_timers *timers, const char *ending, double *values,
+                  unsigned count)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "%s_%s", timers->name ? timers->name : "timer", ending);
+    bench_figure(name, NULL, values, count);
 }
 
 void peer_timers_measure(const struct peer_timers *timers, void *self,
@@ -116,7 +125,7 @@ void peer_timers_measure(const struct peer_timers *timers, void *self,
             values[i * options->repeat + n] = costs[i];
     }
     for (unsigned i = 0; i < FIGURES; i++)
-        bench_figure(names[i], NULL, values + i * options->repeat, options->repeat);
+        print(timers, endings[i], values + i * options->repeat, options->repeat);
     free(values);
     free(plan);
 }

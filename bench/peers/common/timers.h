@@ -13,16 +13,19 @@
 extern "C" {
 #endif
 
-/* Each works on all PEER_TIMERS timers at once. `self` is the peer's own. */
+/* Each function works on all PEER_TIMERS timers at once. `self` is the peer's own. */
 struct peer_timers {
     /* Arms timer i for `delays[i]` milliseconds from now. */
     void (*arm)(void *self, const uint32_t *delays);
+    /* The same where those that are to fire are not those that are to be cancelled. NULL: they are. */
+    void (*arm_to_fire)(void *self, const uint32_t *delays);
     /* Cancels them in this order; when it returns none of them is left to be dealt with. */
     void (*cancel)(void *self, const uint32_t *order);
     /* Runs until all that have been armed have fired. */
     void (*run)(void *self);
     /* How many have fired since the peer began. */
     uint64_t (*fired)(void *self);
+    const char *name; /* of the figures; NULL: "timer" */
 };
 
 /*
