@@ -2,7 +2,7 @@
  * hog_echo [--listen ADDRESS] [--scheduler NAME] [--workers N] [--hog MS:PERIOD] [--mobility M]: sends
  * back what it is sent, beside a task that computes for MS of every PERIOD milliseconds without waiting
  * for anything. M is what connections are: pinned, rescuable, stealable; otherwise as the scheduler has
- * it. Its twin is bench/peers/tokio/src/echo.rs.
+ * it. Its twin is bench/peers/tokio/src/hog.rs.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 //! Blocking sections.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{now, on_task, CountDown, Job};
+use super::common::{on_task, CountDown, Job};
+use crate::clock::now;
+use crate::random::Random;
 use tokio::runtime::Runtime;
 use tokio::task::{block_in_place, spawn_blocking};
 
@@ -21,15 +23,8 @@ const BLOCKED_FOR: Duration = Duration::from_millis(1);
 
 /// A number of xorshift's: what stands for a computation here.
 fn compute() -> u64 {
-    thread_local!(static STATE: Cell<u64> = Cell::new(0x9e37_79b9_7f4a_7c15));
-    STATE.with(|state| {
-        let mut x = state.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        state.set(x);
-        x
-    })
+    thread_local!(static RANDOM: RefCell<Random> = const { RefCell::new(Random::new()) });
+    RANDOM.with(|random| random.borrow_mut().next())
 }
 
 /// Many tasks, each with one section in place.

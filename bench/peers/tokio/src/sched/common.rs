@@ -1,17 +1,12 @@
 //! What the jobs share.
 
 use std::future::Future;
-use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 
+use crate::clock::{cpu_time, now};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
-
-pub struct Setup {
-    pub workers: usize,
-    pub current_thread: bool,
-}
 
 pub struct Job {
     pub name: &'static str,
@@ -28,25 +23,13 @@ pub fn measure_cpu_time() {
     CPU_TIME.store(true, Ordering::Relaxed);
 }
 
-fn read_clock(clock: libc::clockid_t) -> u64 {
-    let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: clock_gettime fills in what it is given; these clocks exist.
-    let time = unsafe {
-        assert_eq!(libc::clock_gettime(clock, time.as_mut_ptr()), 0);
-        time.assume_init()
-    };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
 /// ns, of the clock that is measured by.
 pub fn clock() -> u64 {
-    let cpu_time = CPU_TIME.load(Ordering::Relaxed);
-    read_clock(if cpu_time { libc::CLOCK_PROCESS_CPUTIME_ID } else { libc::CLOCK_MONOTONIC })
-}
-
-/// ns that pass.
-pub fn now() -> u64 {
-    read_clock(libc::CLOCK_MONOTONIC)
+    if CPU_TIME.load(Ordering::Relaxed) {
+        cpu_time()
+    } else {
+        now()
+    }
 }
 
 /// What an operation took, of a repetition that began at `began`.

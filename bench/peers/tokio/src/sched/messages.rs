@@ -1,6 +1,6 @@
 //! Channels and one-shots.
 
-use crate::common::{on_task, Job};
+use super::common::{on_task, Job};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 

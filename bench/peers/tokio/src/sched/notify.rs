@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::io::FromRawFd;
 use std::thread::available_parallelism;
 
-use crate::common::{on_task, CountDown, Job};
+use super::common::{on_task, CountDown, Job};
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 use tokio::runtime::Runtime;

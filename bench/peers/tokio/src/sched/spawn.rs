@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::common::{clock, on_root, on_task, per_operation, CountDown, Job};
+use super::common::{clock, on_root, on_task, per_operation, CountDown, Job};
 use tokio::runtime::Runtime;
 
 const SPAWNS: usize = 10_000;

@@ -1,6 +1,6 @@
 //! Tasks that go on in turn.
 
-use crate::common::{on_task, CountDown, Job};
+use super::common::{on_task, CountDown, Job};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 

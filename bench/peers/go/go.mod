@@ -1,0 +1,3 @@
+module lido-peer
+
+go 1.19
