@@ -95,8 +95,8 @@ stop_servers() {
 # command_of KIND [WORKERS]: how to start a server; the names are used in the table.
 command_of() {
     case $1 in
-    bare) say "$build/bench/bare_epoll --listen 127.0.0.1:0 --workers ${2:-1}" ;;
-    bare2) say "$build/bench/bare_epoll --listen 127.0.0.1:0 --idle-threads 1" ;;
+    bare) say "$build/bench/peers/bare_epoll echo --workers ${2:-1}" ;;
+    bare2) say "$build/bench/peers/bare_epoll --idle-threads 1 echo" ;;
     stealing) say "$build/examples/echo --listen 127.0.0.1:0 --scheduler work-stealing --workers ${2:-1} --quiet" ;;
     lido) say "$build/examples/echo --listen 127.0.0.1:0 --workers ${2:-1} --quiet" ;;
     future) say "$build/examples/echo_future --listen 127.0.0.1:0 --workers ${2:-1} --quiet" ;;
@@ -563,7 +563,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-for program in bench/load bench/bare_epoll bench/idle bench/micro bench/sched bench/latency \
+for program in bench/load bench/peers/bare_epoll bench/idle bench/micro bench/sched bench/latency \
     bench/hog_echo examples/echo examples/echo_future; do
     [ -x "$build/$program" ] || die "not built: $build/$program (use ./dev bench)"
 done

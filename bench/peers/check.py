@@ -132,7 +132,10 @@ def main():
     descriptors.raise_limit()
     report = Report()
     for peer in arguments.peer:
-        check_peer(peer, arguments.job, report)
+        try:
+            check_peer(peer, arguments.job, report)
+        except Broken as broken:
+            report.fail([peer], "tells about itself", str(broken))
     return report.status()
 
 

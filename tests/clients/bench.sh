@@ -74,7 +74,7 @@ expect_error "dd bs=64 count=1 conv=swab status=none" # another content
 expect_error "head -c 32"                             # half of it
 
 for workers in 1 2; do
-    start "$bench/bare_epoll" --workers "$workers"
+    start "$bench/peers/bare_epoll" echo --workers "$workers"
     read -r line <&3
     address=${line#listening on }
     expect_served --requests 300

@@ -1,9 +1,11 @@
 """What the kernel tells of the descriptors of another process, for check.py."""
 
 import ctypes
+import errno
 import os
 import resource
 import socket
+import stat
 import struct
 
 PIDFD_GETFD = 438
@@ -21,8 +23,8 @@ def raise_limit():
 
 def is_running(pid):
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-            return stat.read().rpartition(") ")[2][0] != "Z"
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(") ")[2][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -40,16 +42,27 @@ def longest_backlog():
         return int(limit.read())
 
 
+def _duplicate(process, name):
+    """None if it has been closed meanwhile."""
+    fd = _libc.syscall(PIDFD_GETFD, process, int(name), 0)
+    if fd >= 0:
+        return fd
+    if ctypes.get_errno() == errno.EBADF:
+        return None
+    raise OSError(ctypes.get_errno(), "pidfd_getfd")
+
+
 def tcp_sockets(pid):
     """Duplicates of all TCP sockets that the process has."""
     found = []
     process = os.pidfd_open(pid)
     for name in os.listdir(f"/proc/{pid}/fd"):
-        if not os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+        fd = _duplicate(process, name)
+        if fd is None:
             continue
-        fd = _libc.syscall(PIDFD_GETFD, process, int(name), 0)
-        if fd < 0:
-            raise OSError(ctypes.get_errno(), "pidfd_getfd")
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            os.close(fd)
+            continue
         duplicate = socket.socket(fileno=fd)
         if duplicate.proto == socket.IPPROTO_TCP:
             found.append(duplicate)

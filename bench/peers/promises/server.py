@@ -90,4 +90,8 @@ def wait_until(reached, otherwise):
 
 
 def said_by(peer, option):
-    return subprocess.run([peer, option], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+    try:
+        ended = subprocess.run([peer, option], stdout=subprocess.PIPE, check=True)
+    except (OSError, subprocess.CalledProcessError) as failed:
+        raise Broken(f"does not say its {option}: {failed}") from failed
+    return ended.stdout.decode().strip()
