@@ -4,66 +4,194 @@
  * The reads are lent the worker's buffer when there is something to read, so a task that waits for input
  * holds none. The writes are made at once, from the same buffer; what the destination does not take is
  * put aside, because the worker's next task will be lent the buffer too.
+ *
+ * Between two sockets, reads that fill the buffer again and again are a bulk transfer. Then the bytes pass
+ * through a pipe (pipes.h) and are not copied, half a MiB at a time. A pipe costs two system calls more than
+ * it saves copying for less than the lent buffer takes; so a small transfer never sees one, and one
+ * that has become small again goes back. Waiting for input is always a lent read's, and without a pipe.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/fault.h"
 #include "fiber/fiber.h"
+#include "io/pipes.h"
 #include "net/net.h"
+#include "os/os.h"
 
-/* Writes from the lent buffer, as much as goes at once. 0: nothing does. */
-static ssize_t write_at_once(lido_stream *destination, void *data, size_t size)
+/*
+ * copy->worth, the case for splicing: one more with each read that fills the lent buffer, half of it
+ * with each that does not. So a bulk transfer may have a small read in between.
+ */
+#define WORTH_SPLICING 4
+#define WORTH_MOST 8
+#define WORTH_REFUSED (-60) /* no pipe was to be had: do not ask with each read */
+
+struct copy {
+    lido_stream *destination;
+    lido_stream *source;
+    uint64_t done; /* bytes that the destination has taken */
+    int worth;
+    int enough; /* for splicing; INT_MAX: it cannot be */
+};
+
+static void judge(struct copy *copy, size_t size)
+{
+    if (size < LIDO__LENT_SIZE)
+        copy->worth /= 2;
+    else
+        copy->worth += copy->worth < WORTH_MOST;
+}
+
+/* As much as goes at once. -EAGAIN: nothing does. */
+static ssize_t try_at_once(enum lido__op_kind kind, lido_stream *stream, void *data, size_t size)
 {
     struct lido__worker *worker = lido__worker_current();
     struct lido__op op;
-    lido__op_init(&op, LIDO__OP_WRITE, &destination->handle, data, size);
+    lido__op_init(&op, kind, &stream->handle, data, size);
     worker->budget -= worker->budget > 0;
     lido__op_try(worker, worker->current, &op);
-    return op.result == -EAGAIN ? 0 : op.result;
+    return op.result;
+}
+
+/* ---- Through a pipe ---------------------------------------------------------------------------- */
+
+/* Writes the `size` bytes that are in the pipe, waiting as long as it takes. `size`, or an error. */
+static ssize_t empty(struct copy *copy, struct lido__pipe *pipe, size_t size)
+{
+    lido_stream *destination = copy->destination;
+    size_t left = size;
+    ssize_t n = try_at_once(LIDO__OP_WRITE_PIPE, destination, &pipe->ends[0], left);
+    n = n == -EAGAIN ? 0 : n;
+    while (n >= 0) {
+        copy->done += (size_t)n;
+        left -= (size_t)n;
+        if (left == 0) {
+            lido__pipes_give(lido__worker_current(), pipe);
+            return (ssize_t)size;
+        }
+        n = lido__net_await(LIDO__OP_WRITE_PIPE, &destination->handle, &pipe->ends[0], left);
+    }
+    lido__pipe_close(pipe);
+    return n;
+}
+
+/* What an await does before it tries. */
+static int pause_if_due(void)
+{
+    struct lido__worker *worker = lido__worker_current();
+    return worker->budget == 0 ? lido_yield() : lido__task_interrupted(worker, worker->current);
+}
+
+/* As much work as so many lent reads and writes. */
+static void charge(size_t size)
+{
+    struct lido__worker *worker = lido__worker_current();
+    uint64_t ops = 2 * (size / LIDO__LENT_SIZE);
+    worker->budget -= (uint32_t)lido__min_u64(worker->budget, ops);
+}
+
+/* 0: the end; -EAGAIN: read instead, for there is no input yet, or no pipe, or no splicing from such a socket. */
+static ssize_t splice_once(struct copy *copy)
+{
+    struct lido__pipe pipe;
+    int r = pause_if_due();
+    if (r < 0)
+        return r;
+    if (lido__pipes_take(lido__worker_current(), &pipe) < 0) {
+        copy->worth = WORTH_REFUSED;
+        return -EAGAIN;
+    }
+    ssize_t n = try_at_once(LIDO__OP_READ_PIPE, copy->source, &pipe.ends[1], LIDO__PIPE_SIZE);
+    if (n > 0) {
+        charge((size_t)n);
+        judge(copy, (size_t)n);
+        return empty(copy, &pipe, (size_t)n);
+    }
+    lido__pipes_give(lido__worker_current(), &pipe);
+    if (n != -EINVAL && n != -ENOSYS)
+        return n;
+    copy->enough = INT_MAX;
+    return -EAGAIN;
+}
+
+/* ---- Through the lent buffer ------------------------------------------------------------------- */
+
+/* Without memory for a copy, the system may have some for a pipe. */
+static ssize_t write_later_by_pipe(struct copy *copy, const void *data, size_t size)
+{
+    struct lido__pipe pipe;
+    if (copy->destination->handle.kind != LIDO__HANDLE_SOCKET ||
+        lido__pipes_take(lido__worker_current(), &pipe) < 0)
+        return -ENOMEM;
+    if (lido__os_write(pipe.ends[1], data, size) == (ssize_t)size)
+        return empty(copy, &pipe, size);
+    lido__pipe_close(&pipe);
+    return -ENOMEM;
 }
 
 /* Writes from a copy, waiting as long as it takes. */
-static ssize_t write_later(lido_stream *destination, const void *data, size_t size, size_t *done)
+static ssize_t write_later(struct copy *copy, const void *data, size_t size)
 {
+    size_t done = 0;
     void *rest = lido__fault("malloc") < 0 ? NULL : malloc(size);
     if (!rest)
-        return -ENOMEM;
+        return write_later_by_pipe(copy, data, size);
     memcpy(rest, data, size);
-    ssize_t r = lido_write_all(destination, rest, size, done);
+    ssize_t r = lido_write_all(copy->destination, rest, size, &done);
     free(rest);
+    copy->done += done;
     return r;
 }
 
-/* All of `size` bytes, or an error; *done counts on. */
-static ssize_t write_lent(lido_stream *destination, char *data, size_t size, uint64_t *done)
+/* All of `size` bytes, or an error. */
+static ssize_t write_lent(struct copy *copy, char *data, size_t size)
 {
-    ssize_t written = write_at_once(destination, data, size);
+    ssize_t written = try_at_once(LIDO__OP_WRITE, copy->destination, data, size);
+    written = written == -EAGAIN ? 0 : written;
     if (written < 0)
         return written;
-    *done += (uint64_t)written;
+    copy->done += (size_t)written;
     if ((size_t)written == size)
-        return 0;
-    size_t later = 0;
-    ssize_t r = write_later(destination, data + written, size - (size_t)written, &later);
-    *done += later;
-    return r < 0 ? r : 0;
+        return (ssize_t)size;
+    return write_later(copy, data + written, size - (size_t)written);
+}
+
+/* 0: the end. */
+static ssize_t copy_once(struct copy *copy)
+{
+    struct lido__op op;
+    lido__op_init(&op, LIDO__OP_READ_LENT, &copy->source->handle, NULL, 0);
+    ssize_t r = lido__await(&op);
+    if (r <= 0)
+        return r;
+    judge(copy, (size_t)r);
+    return write_lent(copy, op.buffer, (size_t)r);
+}
+
+/* ---- The public face --------------------------------------------------------------------------- */
+
+/* Not back to where it came from: an echo waits for its peer, and is to do nothing else. */
+static bool can_splice(const lido_stream *destination, const lido_stream *source)
+{
+    return destination != source && destination->handle.kind == LIDO__HANDLE_SOCKET &&
+           source->handle.kind == LIDO__HANDLE_SOCKET;
 }
 
 ssize_t lido_copy(lido_stream *destination, lido_stream *source, uint64_t *done)
 {
-    uint64_t total = 0;
+    struct copy copy = {.destination = destination, .source = source};
+    copy.enough = can_splice(destination, source) ? WORTH_SPLICING : INT_MAX;
     ssize_t r;
     do {
-        struct lido__op op;
-        lido__op_init(&op, LIDO__OP_READ_LENT, &source->handle, NULL, 0);
-        r = lido__await(&op);
-        if (r <= 0)
-            break;
-        r = write_lent(destination, op.buffer, (size_t)r, &total);
-    } while (r == 0);
+        r = copy.worth >= copy.enough ? splice_once(&copy) : -EAGAIN;
+        if (r == -EAGAIN)
+            r = copy_once(&copy);
+    } while (r > 0);
     if (done)
-        *done = total;
-    return r < 0 ? r : (ssize_t)total;
+        *done = copy.done;
+    return r < 0 ? r : (ssize_t)copy.done;
 }

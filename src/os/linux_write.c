@@ -1,20 +1,17 @@
 /*
  * Writing to what is not a socket, without SIGPIPE.
  *
- * Since Linux 6.18 a flag of pwritev2 says so. Before, the signal is kept from the thread during
- * the call and, if the call has raised it, taken away again; this costs four more syscalls, which
- * is why sockets have functions of their own. (Blocking SIGPIPE in all workers for good would
- * be cheaper, but children would inherit it, and the thread that calls lido_run is not ours.)
+ * Since Linux 6.18 a flag of pwritev2 says so. Before, the signal is held back (sigpipe.h), which costs
+ * two more syscalls: that is why sockets have functions of their own.
  */
 #define _GNU_SOURCE
 
-#include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
 #include "os/call.h"
 #include "os/os.h"
+#include "os/sigpipe.h"
 
 #ifndef RWF_NOSIGNAL
 #define RWF_NOSIGNAL 0x00000100
@@ -58,20 +55,10 @@ static enum support ask_support(void)
 
 static ssize_t write_masked(int fd, const struct iovec *parts, int count)
 {
-    static const struct timespec at_once;
-    sigset_t sigpipe, before, pending;
-
-    sigemptyset(&sigpipe);
-    sigaddset(&sigpipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
-    sigpending(&pending);
-
+    struct lido__sigpipe sigpipe;
+    lido__sigpipe_hold(&sigpipe);
     ssize_t n = LIDO__CALL_AGAIN("write", writev(fd, parts, count));
-    /* One that was pending before is not ours to take. */
-    if (n == -EPIPE && !sigismember(&pending, SIGPIPE))
-        while (sigtimedwait(&sigpipe, NULL, &at_once) < 0 && errno == EINTR)
-            ;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    lido__sigpipe_let_go(&sigpipe, n);
     return n;
 }
 

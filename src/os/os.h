@@ -210,6 +210,17 @@ int lido__os_socket(int domain, int type, int protocol);
 int lido__os_socketpair(int domain, int type, int ret_fds[2]);
 int lido__os_pipe(int ret_fds[2]); /* [0] is the end to read from */
 
+/* How many bytes a pipe can hold, rounded up. -EPERM: more than this user may have. */
+int lido__os_pipe_resize(int pipe, size_t bytes);
+
+/*
+ * Moves bytes between a socket and a pipe without copying them through the process. Also of a stream a short
+ * transfer does not say that it is drained: the pipe may have no place for further pieces, however small.
+ * -EINVAL: not from a socket like this; -ENOSYS.
+ */
+ssize_t lido__os_splice_in(int fd, int pipe, size_t bytes);
+ssize_t lido__os_splice_out(int pipe, int fd, size_t bytes);
+
 /* The new descriptor; `address` and `length` may be NULL. */
 int lido__os_accept(int fd, struct sockaddr *address, socklen_t *length);
 

@@ -7,4 +7,5 @@ const char *const lido__op_names[] = {
     [LIDO__OP_READABLE] = "readable", [LIDO__OP_WRITE] = "write",
     [LIDO__OP_WRITEV] = "writev",     [LIDO__OP_SENDMSG] = "send",
     [LIDO__OP_CONNECT] = "connect",   [LIDO__OP_WRITABLE] = "writable",
+    [LIDO__OP_READ_PIPE] = "read",    [LIDO__OP_WRITE_PIPE] = "write",
 };

@@ -28,12 +28,14 @@ enum lido__op_kind {
     LIDO__OP_RECVMSG,   /* buffer: struct msghdr; result: bytes */
     LIDO__OP_ACCEPT,    /* buffer: lido_address or NULL; result: a new descriptor */
     LIDO__OP_READABLE,  /* result: 0 */
+    LIDO__OP_READ_PIPE, /* as READ, into a pipe; buffer: const int *, its end to write to */
     /* From here on the write side. */
-    LIDO__OP_WRITE,    /* buffer, length */
-    LIDO__OP_WRITEV,   /* as READV */
-    LIDO__OP_SENDMSG,  /* as RECVMSG */
-    LIDO__OP_CONNECT,  /* buffer: const lido_address; result: 0 */
-    LIDO__OP_WRITABLE, /* result: 0 */
+    LIDO__OP_WRITE,      /* buffer, length */
+    LIDO__OP_WRITEV,     /* as READV */
+    LIDO__OP_SENDMSG,    /* as RECVMSG */
+    LIDO__OP_CONNECT,    /* buffer: const lido_address; result: 0 */
+    LIDO__OP_WRITABLE,   /* result: 0 */
+    LIDO__OP_WRITE_PIPE, /* as WRITE, from a pipe; buffer: const int *, its end to read from */
 };
 
 enum lido__op_state {

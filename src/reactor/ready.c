@@ -106,13 +106,15 @@ static ssize_t try_op(struct lido__reactor *reactor, struct lido__op *op)
     case LIDO__OP_CONNECT: return try_connect(op, fd);
     case LIDO__OP_READABLE: return try_ready(op, fd, POLLIN | POLLRDHUP);
     case LIDO__OP_WRITABLE: return try_ready(op, fd, POLLOUT);
+    case LIDO__OP_READ_PIPE: return lido__os_splice_in(fd, *(const int *)op->buffer, op->length);
+    case LIDO__OP_WRITE_PIPE: return lido__os_splice_out(*(const int *)op->buffer, fd, op->length);
     }
     return -EINVAL;
 }
 
 /*
  * Whether a transfer that succeeded has drained the side: only a short one of a byte stream says so.
- * Datagrams, connections and peeks tell nothing.
+ * Datagrams, connections and peeks tell nothing, and a pipe may have had no place for more.
  */
 static bool drained(const struct lido__op *op)
 {

@@ -68,6 +68,7 @@ struct lido__worker {
     struct lido__reactor *reactor;
     struct lido__pool *pool;
     void *fibers; /* of the fiber room: struct lido__carrier */
+    void *pipes;  /* of the io room: see pipes.h */
     int *errno_address;
     uint64_t cancel_at; /* ns: when to cancel all tasks of the pool, or LIDO__NEVER */
     uint64_t tokens;    /* of the pool; at least one while there are live tasks */

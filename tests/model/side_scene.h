@@ -14,6 +14,8 @@
 #define lido__os_read(...) not_called(__VA_ARGS__)
 #define lido__os_readv(...) not_called(__VA_ARGS__)
 #define lido__os_recvmsg(...) not_called(__VA_ARGS__)
+#define lido__os_splice_in(...) not_called(__VA_ARGS__)
+#define lido__os_splice_out(...) not_called(__VA_ARGS__)
 #define lido__os_accept(...) not_called(__VA_ARGS__)
 #define lido__os_write(...) not_called(__VA_ARGS__)
 #define lido__os_writev(...) not_called(__VA_ARGS__)
