@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// The twin of bench/sched.c: the same jobs with the same parameters under the same names. What Go has nothing
-// of its own for is not here: spawning from a thread that is not one of its own, and blocking sections, which
-// are its system calls. Nor is notify_many, because Go reads before it waits. The main goroutine is one as any
-// other, so spawn_many_local and spawn_many_task are the same.
+// The twin of bench/sched.c: the same jobs with the same parameters under the same names. What Go has
+// nothing of its own for is not here: spawning from a thread that is not one of its own, and blocking
+// sections, which are its system calls. Nor is notify_many, because Go reads before it waits. The main
+// goroutine is one as any other, so spawn_many_local and spawn_many_task are the same.
 
 const (
 	spawns          = 10000

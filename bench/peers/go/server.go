@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The backlog of Go's listeners is the most that the kernel allows, which is 4096 unless it was told otherwise;
-// it has TCP_NODELAY and SO_REUSEADDR set, and the limit of descriptors raised.
+// The backlog of Go's listeners is the most that the kernel allows, which is 4096 unless it was told
+// otherwise. Go sets TCP_NODELAY and SO_REUSEADDR, and raises the limit of descriptors, by itself.
 var listening = net.ListenConfig{KeepAlive: -1}
 
 // server makes a job of what begins to serve and returns where.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A million timers of one thread: armed, cancelled, armed again and fired. A timer is one of time.AfterFunc's,
-// which can be used again.
+// A million timers of one thread: armed, cancelled, armed again and fired. A timer is one of
+// time.AfterFunc's, which can be used again.
 
 const timerCount = 1000000
 
