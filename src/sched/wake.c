@@ -4,6 +4,9 @@
 
 #include "os/os.h"
 
+/* How many ops ahead a task is fetched. */
+#define AHEAD 4
+
 /*
  * Plainly, if the task is the current worker's own. The gate: whoever seizes it may give the task away,
  * and not between the question and what follows from the answer.
@@ -45,12 +48,25 @@ void lido__wake_consume(lido_waker waker)
         lido__task_unref(task);
 }
 
+/* The task of an op that will be delivered soon. The ops are near, since the reactor has just linked them. */
+static struct lido__link *foresee(struct lido__link *link)
+{
+    if (!link)
+        return NULL;
+    __builtin_prefetch(lido__waker_task(lido__op_from_link(link)->waker), 1);
+    return link->next;
+}
+
 void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t result)
 {
     struct lido__worker *self = lido__worker_current();
     struct lido__link *link;
     bool entered = self && lido__gate_enter_if_outside(&self->gate);
+    struct lido__link *ahead = handed->head;
+    for (unsigned i = 0; i < AHEAD; i++)
+        ahead = foresee(ahead);
     while ((link = lido__fifo_pop(handed))) {
+        ahead = foresee(ahead);
         struct lido__op *op = lido__op_from_link(link);
         lido_waker waker = op->waker;
         lido_task *task = lido__waker_task(waker);
