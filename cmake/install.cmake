@@ -7,6 +7,9 @@ install(FILES include/lido.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS lido lido_static EXPORT lido-targets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(LIDO_LOAD)
+    install(TARGETS lido_load RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 install(EXPORT lido-targets NAMESPACE lido:: DESTINATION ${lido_cmake_dir})
 
 configure_package_config_file(cmake/lido-config.cmake.in lido-config.cmake
