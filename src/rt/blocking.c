@@ -64,8 +64,9 @@ struct outsourced {
     struct lido_runtime *runtime;
     lido_fn fn;
     void *arg;
-    lido_wait wait;   /* for capacity */
-    bool begun;       /* the job is on its way to a thread */
+    lido_wait wait; /* for capacity */
+    /* The job is on its way to a thread. Written by the task, or by whoever has passed capacity to it. */
+    lido__shared uint32_t begun;
     lido_waker waker; /* owned, for the thread; from then on */
     int result;       /* the thread's, as `done` */
     lido__shared uint32_t done;
@@ -83,15 +84,38 @@ static void run_job(struct lido__job *job)
     lido__wake_consume(waker);
 }
 
+static bool has_begun(const struct outsourced *self)
+{
+    return lido__load(&self->begun, LIDO__RELAXED);
+}
+
+/* With capacity. Relaxed: the task asks after it, or after it has seen that it has capacity. */
+static void engage(struct outsourced *self, const lido_waker *waker)
+{
+    self->waker = lido_waker_clone(waker);
+    lido__store(&self->begun, 1, LIDO__RELAXED);
+}
+
+static void engage_passed(lido_wait *wait)
+{
+    lido_waker waker = lido__waker_borrow(lido__wait_of(wait)->task);
+    engage(lido__container_of(wait, struct outsourced, wait), &waker);
+}
+
+struct lido__job *lido__blocking_pass(struct lido__semaphore *capacity)
+{
+    lido_wait *wait = lido__semaphore_pass(capacity, engage_passed);
+    return wait ? &lido__container_of(wait, struct outsourced, wait)->job : NULL;
+}
+
 static int begin(struct outsourced *self, const lido_waker *waker)
 {
     struct lido_runtime *runtime = self->runtime;
     struct lido__semaphore *capacity = &runtime->capacity[self->job.pool];
-    int r = lido__semaphore_acquire_poll(capacity, 1, &self->wait, waker);
-    if (r)
-        return r;
-    self->begun = true;
-    self->waker = lido_waker_clone(waker);
+    int r = lido__semaphore_acquire_poll(capacity, &self->wait, waker);
+    if (r || has_begun(self))
+        return r ? r : LIDO_PENDING;
+    engage(self, waker);
     r = lido__crew_run(&runtime->crew, &self->job);
     if (r == 0)
         return LIDO_PENDING;
@@ -104,7 +128,7 @@ static int poll(lido_future *future, const lido_waker *waker)
 {
     struct outsourced *self = lido__container_of(future, struct outsourced, future);
     int r = LIDO_PENDING;
-    if (!self->begun)
+    if (!has_begun(self))
         r = begin(self, waker);
     else if (lido__load(&self->done, LIDO__ACQUIRE))
         r = self->result;

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
+#include "rt/blocking.h"
 #include "rt/fault.h"
 #include "rt/runtime.h"
 #include "sched/job.h"
@@ -148,7 +149,7 @@ static bool run_job(struct lido__member *member, struct lido__job *job)
     job->run(job);
     if (loose && !moor(member))
         return false;
-    lido__semaphore_release(capacity, 1);
+    member->job = lido__blocking_pass(capacity);
     return true;
 }
 
@@ -157,6 +158,7 @@ static int call_for_jobs(struct lido__crew *crew, struct lido__member **called);
 /*
  * With the lock held. One who is called finds all jobs that have come until then; if there are more, he calls the
  * next before he begins, so that none waits behind one that blocks. If that fails, those at work will come.
+ * What the job before it has made room for has its turn among those that wait for a thread.
  */
 static struct lido__job *take_job(struct lido__member *member, struct lido__member **called)
 {
@@ -164,6 +166,8 @@ static struct lido__job *take_job(struct lido__member *member, struct lido__memb
     struct lido__crew *crew = member->crew;
     crew->coming -= member->comes;
     member->comes = false;
+    if (member->job)
+        lido__fifo_push(&crew->jobs, &member->job->link);
     struct lido__link *link = member->guest ? NULL : lido__fifo_pop(&crew->jobs);
     if (!lido__fifo_empty(&crew->jobs) && crew->coming == 0)
         call_for_jobs(crew, called);

@@ -65,8 +65,9 @@ struct lido__member {
 
     /* Written before `called`: the errand. Neither: to see whether there is one, or the crew is over. */
     struct lido__worker *worker;
-    struct lido__job *job;        /* its own choice */
-    bool comes;                   /* counted as `coming`; under the lock */
+    struct lido__job
+        *job;   /* its own choice; after a job the one to which that has passed its capacity */
+    bool comes; /* counted as `coming`; under the lock */
     lido__shared uint32_t called; /* a futex */
 
     lido__shared uint32_t bond; /* ADRIFT: the crew may be gone */

@@ -221,7 +221,7 @@ int lido_shutdown_poll(lido_runtime *runtime, lido_shutdown_how how, lido_wait *
             return r;
         step_on(runtime, how);
     }
-    int r = lido__semaphore_acquire_poll(&runtime->ended, 1, wait, waker);
+    int r = lido__semaphore_acquire_poll(&runtime->ended, wait, waker);
     if (r < 0 && r != LIDO_PENDING)
         r = give_up(runtime, r, &nobody);
     return r < 0 ? r : destroy(runtime);

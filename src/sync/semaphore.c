@@ -32,6 +32,7 @@ static void undo(struct lido__wait *wait)
 }
 
 static const struct lido__wait_kind kind = {.leave = leave, .undo = undo};
+static const struct lido__wait_kind heir = {.leave = leave, .undo = undo}; /* see pass */
 
 /* True if it could be had after all; otherwise the waiter is listed. */
 static bool take_or_list(struct lido__semaphore *semaphore, uint32_t n, struct lido__wait *wait)
@@ -60,7 +61,7 @@ int lido__semaphore_acquire(struct lido__semaphore *semaphore, uint32_t n)
     return take_or_list(semaphore, n, &wait) ? 0 : lido__wait_sleep(&wait, semaphore->awaits);
 }
 
-int lido__semaphore_acquire_poll(struct lido__semaphore *semaphore, uint32_t n, lido_wait *public,
+int lido__semaphore_acquire_poll(struct lido__semaphore *semaphore, lido_wait *public,
                                  const lido_waker *waker)
 {
     struct lido__wait *wait = lido__wait_of(public);
@@ -68,22 +69,50 @@ int lido__semaphore_acquire_poll(struct lido__semaphore *semaphore, uint32_t n, 
     if (r)
         return r;
     if (lido__wait_state(wait) == LIDO__WAIT_IDLE) {
-        lido__wait_init(wait, &kind, &semaphore->word, wait->task);
-        if (!take_or_list(semaphore, n, wait))
+        lido__wait_init(wait, &heir, &semaphore->word, wait->task);
+        if (!take_or_list(semaphore, 1, wait))
             return LIDO_PENDING;
     }
     wait->state = LIDO__WAIT_IDLE;
     return 0;
 }
 
-void lido__semaphore_release(struct lido__semaphore *semaphore, uint32_t n)
+/* False: somebody waits, or holds the word. */
+static bool release_at_once(struct lido__semaphore *semaphore, uint32_t n)
 {
     uint32_t word = lido__load(&semaphore->word, LIDO__RELAXED);
     while (!(word & (LIDO__BUSY | LIDO__WAITERS)))
         /* Release: what was done with the permits is seen by who takes them next. */
         if (lido__cas(&semaphore->word, &word, word + n * LIDO__WORD_OWN, LIDO__RELEASE,
                       LIDO__RELAXED))
-            return;
-    word = lido__word_lock(&semaphore->word);
+            return true;
+    return false;
+}
+
+void lido__semaphore_release(struct lido__semaphore *semaphore, uint32_t n)
+{
+    if (release_at_once(semaphore, n))
+        return;
+    uint32_t word = lido__word_lock(&semaphore->word);
     lido__word_unlock(&semaphore->word, serve(semaphore, word + n * LIDO__WORD_OWN));
+}
+
+lido_wait *lido__semaphore_pass(struct lido__semaphore *semaphore, void (*accept)(lido_wait *wait))
+{
+    if (release_at_once(semaphore, 1))
+        return NULL;
+    uint32_t word = lido__word_lock(&semaphore->word);
+    struct lido__wait *first = semaphore->queue.first;
+    lido_wait *next = first && first->kind == &heir ? lido__wait_public(first) : NULL;
+    if (next) {
+        lido__waitq_remove(&semaphore->queue, first);
+        accept(next);
+        /* Release: the waiter may look at its state without the word, and then sees what accept has done. */
+        lido__store(&first->state, LIDO__WAIT_GRANTED, LIDO__RELEASE);
+        word = lido__waitq_mark(&semaphore->queue, word);
+    } else {
+        word = serve(semaphore, word + LIDO__WORD_OWN);
+    }
+    lido__word_unlock(&semaphore->word, word);
+    return next;
 }

@@ -47,12 +47,20 @@ static inline bool lido__semaphore_try(struct lido__semaphore *semaphore, uint32
  */
 int lido__semaphore_acquire(struct lido__semaphore *semaphore, uint32_t n);
 
-/* The same for a future: LIDO_PENDING, or as acquire. `wait` was all zero before the first poll, and is
-   again after the last. */
-int lido__semaphore_acquire_poll(struct lido__semaphore *semaphore, uint32_t n, lido_wait *wait,
+/* The same for a future, and one permit: LIDO_PENDING, or as acquire. `wait` was all zero before the first poll,
+   and is again after the last. */
+int lido__semaphore_acquire_poll(struct lido__semaphore *semaphore, lido_wait *wait,
                                  const lido_waker *waker);
 
 /* Gives permits back, or new ones. Any thread. */
 void lido__semaphore_release(struct lido__semaphore *semaphore, uint32_t n);
+
+/*
+ * Gives one permit back, like release. But if a future is the first to wait, it has the permit, and its task is
+ * not woken: the caller goes on in its place. That saves a way to its worker and back. Returns its `wait`, for
+ * which `accept` has been called while the word was held: the task is alive, and what it learns of its
+ * permit it learns after that. NULL: nobody waited, or those who did have been seen to. Any thread.
+ */
+lido_wait *lido__semaphore_pass(struct lido__semaphore *semaphore, void (*accept)(lido_wait *wait));
 
 #endif

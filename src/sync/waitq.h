@@ -170,6 +170,11 @@ static inline struct lido__wait *lido__wait_of(lido_wait *wait)
     return (struct lido__wait *)wait;
 }
 
+static inline lido_wait *lido__wait_public(struct lido__wait *wait)
+{
+    return (lido_wait *)wait;
+}
+
 /*
  * The beginning of each poll: 0 if there is more to do for the caller, which then looks at the state: IDLE
  * (it has just begun), GRANTED or NUDGED. Otherwise what the poll returns: LIDO_PENDING, -ENXIO,

@@ -86,7 +86,7 @@ static void poll_and_forgo(void *arg)
     (void)arg;
     model_fiber_begin(fiber, FIRST);
     lido_waker waker = lido__waker_borrow(&fiber->task);
-    int r = lido__semaphore_acquire_poll(scene.semaphore, 1, &wait, &waker);
+    int r = lido__semaphore_acquire_poll(scene.semaphore, &wait, &waker);
     model_assert(r == 0 || r == LIDO_PENDING || r == -ECANCELED);
     if (r == LIDO_PENDING)
         lido_wait_forgo(&wait);
@@ -205,6 +205,121 @@ static void broken_waiting_is_caught(void **state)
     assert_true(model_catches(&scenario, "freed") > 0);
 }
 
+/* ---- A permit that is used for a future ------------------------------------------------------------------- */
+
+typedef lido_wait *pass_fn(struct lido__semaphore *semaphore, void (*accept)(lido_wait *wait));
+
+/* What rt/blocking.c does: whoever passes a permit to the future begins its work, and tells it of the end. */
+static struct {
+    pass_fn *pass;
+    lido_wait wait;
+    uint32_t begun;
+    uint32_t done;
+    uint32_t times; /* that the work was done */
+} heritage;
+
+static void set_up_heritage(void)
+{
+    set_up();
+    heritage.wait = (lido_wait)LIDO_WAIT_INIT;
+    heritage.begun = heritage.done = heritage.times = 0;
+}
+
+static int poll_heir(const lido_waker *waker)
+{
+    if (!lido__load(&heritage.begun, LIDO__RELAXED)) {
+        int r = lido__semaphore_acquire_poll(scene.semaphore, &heritage.wait, waker);
+        if (r)
+            return r;
+        if (!lido__load(&heritage.begun, LIDO__RELAXED)) {
+            heritage.times++;
+            lido__semaphore_release(scene.semaphore, 1);
+            return 0;
+        }
+    }
+    return lido__load(&heritage.done, LIDO__ACQUIRE) ? 0 : LIDO_PENDING;
+}
+
+static void be_heir(void *arg)
+{
+    struct model_fiber *fiber = scene.fibers[FIRST];
+    lido_waker waker = lido__waker_borrow(&fiber->task);
+    int r;
+    (void)arg;
+    model_fiber_begin(fiber, FIRST);
+    while ((r = poll_heir(&waker)) == LIDO_PENDING)
+        lido__fiber_suspend(lido__worker_current(), "permit");
+    model_assert(r == -ECANCELED || (r == 0 && heritage.times == 1));
+    model_fiber_end(fiber);
+}
+
+/* With a reference to the task, which may end before it is told. */
+static void begin_for_heir(lido_wait *wait)
+{
+    struct model_fiber *fiber = (struct model_fiber *)lido__wait_of(wait)->task;
+    model_touch(fiber);
+    lido__fetch_add(&fiber->handles, 1, LIDO__RELAXED);
+    lido__store(&heritage.begun, 1, LIDO__RELAXED);
+}
+
+static void pass_one(void *arg)
+{
+    (void)arg;
+    if (!heritage.pass(scene.semaphore, begin_for_heir))
+        return;
+    heritage.times++;
+    lido__store(&heritage.done, 1, LIDO__RELEASE);
+    lido__wake(&scene.fibers[FIRST]->task);
+    model_fiber_drop(scene.fibers[FIRST]);
+    model_assert(!heritage.pass(scene.semaphore, begin_for_heir));
+}
+
+static struct model_scenario passing(pass_fn *pass)
+{
+    heritage.pass = pass;
+    struct model_scenario scenario = canceling(&correct);
+    scenario.name = "one permit for two, passed to the first";
+    scenario.setup = set_up_heritage;
+    scenario.threads[FIRST].run = be_heir;
+    scenario.threads[2].run = pass_one;
+    return scenario;
+}
+
+static void what_is_done_for_a_future_is_done_once(void **state)
+{
+    struct model_scenario scenario = passing(lido__semaphore_pass);
+    (void)state;
+    assert_in_range(model_holds(&scenario), 1000, SIZE_MAX);
+}
+
+/* Begins the work when it has given the word back already. */
+static lido_wait *pass_and_begin_late(struct lido__semaphore *semaphore,
+                                      void (*accept)(lido_wait *wait))
+{
+    uint32_t word = lido__word_lock(&semaphore->word);
+    struct lido__wait *first = semaphore->queue.first;
+    bool passes = first && first->kind == &heir;
+    if (passes) {
+        lido__waitq_remove(&semaphore->queue, first);
+        lido__store(&first->state, LIDO__WAIT_GRANTED, LIDO__RELEASE);
+        word = lido__waitq_mark(&semaphore->queue, word);
+    } else {
+        word = serve(semaphore, word + LIDO__WORD_OWN);
+    }
+    lido__word_unlock(&semaphore->word, word);
+    if (!passes)
+        return NULL;
+    accept(lido__wait_public(first));
+    return lido__wait_public(first);
+}
+
+static void beginning_late_is_caught(void **state)
+{
+    struct model_scenario scenario = passing(pass_and_begin_late);
+    (void)state;
+    assert_true(model_catches(&scenario, "assertion failed") > 0); /* one permit was used twice */
+}
+
 /* ---- The end of a semaphore -------------------------------------------------------------------------------- */
 
 static void set_up_end(void)
@@ -268,6 +383,8 @@ int main(void)
         cmocka_unit_test(a_permit_is_had_or_goes_to_the_next),
         cmocka_unit_test(what_a_future_forgoes_goes_to_the_next),
         cmocka_unit_test(broken_waiting_is_caught),
+        cmocka_unit_test(what_is_done_for_a_future_is_done_once),
+        cmocka_unit_test(beginning_late_is_caught),
         cmocka_unit_test(giving_is_the_last_that_is_done_with_it),
         cmocka_unit_test(going_on_too_early_is_caught),
     };

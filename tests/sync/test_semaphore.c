@@ -154,7 +154,7 @@ struct poller {
 static int poll_semaphore(lido_future *future, const lido_waker *waker)
 {
     struct poller *self = lido__container_of(future, struct poller, future);
-    int r = lido__semaphore_acquire_poll(&semaphore, 1, &self->wait, waker);
+    int r = lido__semaphore_acquire_poll(&semaphore, &self->wait, waker);
     if (r == LIDO_PENDING && self->forgoes) {
         lido_wait_forgo(&self->wait);
         lido_wait_forgo(&self->wait);
@@ -210,6 +210,44 @@ static void what_is_forgone_goes_to_the_next(void **state)
 {
     (void)state;
     run(forgo_what_was_granted);
+}
+
+/* ---- Passing on -------------------------------------------------------------------------------------- */
+
+static lido_waker accepted;
+
+static void accept_for(lido_wait *wait)
+{
+    accepted = lido__waker_own(lido__wait_of(wait)->task);
+}
+
+static int pass_to_future(void *arg)
+{
+    struct poller future = {{poll_semaphore}, LIDO_WAIT_INIT, false};
+    struct taker taker = {1, 9};
+    lido_task *polls;
+    (void)arg;
+    begin(0);
+    check_int(lido_spawn_future(&polls, &future.future), 0);
+    await_queue(1);
+    lido_task *fiber = start(take, &taker);
+    await_queue(2);
+    check(lido__semaphore_pass(&semaphore, accept_for) == &future.wait);
+    check(lido__semaphore_pass(&semaphore, accept_for) == NULL); /* which the fiber gets */
+    check_int(finish(fiber), 0);
+    check(!lido_task_is_done(polls)); /* nobody has woken it */
+    lido__wake_consume(accepted);
+    check_int(finish(polls), 0);
+    check_int(permits_left(), 0);
+    check(lido__semaphore_pass(&semaphore, accept_for) == NULL); /* nobody waits */
+    check_int(permits_left(), 1);
+    return 0;
+}
+
+static void a_permit_is_passed_to_the_future_that_is_first(void **state)
+{
+    (void)state;
+    run(pass_to_future);
 }
 
 /* ---- All at once ------------------------------------------------------------------------------------- */
@@ -273,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_deadline_ends_the_wait_and_takes_nothing),
         cmocka_unit_test(a_future_waits_or_gives_up),
         cmocka_unit_test(what_is_forgone_goes_to_the_next),
+        cmocka_unit_test(a_permit_is_passed_to_the_future_that_is_first),
         cmocka_unit_test(no_permit_is_lost_or_had_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
