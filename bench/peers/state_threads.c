@@ -1,0 +1,197 @@
+/*
+ * The peer on State Threads: a thread of the library for each connection, which reads and writes as if it
+ * blocked, over epoll. The library knows one processor, so each further worker is a process, as in the
+ * server that comes with it; all of them accept from one listener.
+ *
+ * The stacks are as large as the library makes them, 64 KiB: the buffer of a connection is on it, and only what
+ * is touched of it takes memory.
+ */
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "protocol.h"
+#include "state_threads/state_threads.h"
+
+#define FOR_EVER ST_UTIME_NO_TIMEOUT
+
+static const struct peer_options *options;
+static const struct protocol *protocol;
+
+void st_begin(void)
+{
+    if (st_set_eventsys(ST_EVENTSYS_ALT) < 0 || st_init() < 0)
+        bench_die("st_init");
+}
+
+st_thread_t st_spawn(void *(*body)(void *), void *arg, bool joinable)
+{
+    st_thread_t thread = st_thread_create(body, arg, joinable, 0);
+    if (!thread)
+        bench_die("a thread");
+    return thread;
+}
+
+/* ---- echo, ping, http ---------------------------------------------------------------------------- */
+
+static void *converse(void *arg)
+{
+    st_netfd_t peer = arg;
+    struct protocol_state state = {0};
+    char buffer[PEER_READ_OWN];
+    ssize_t size;
+    while ((size = st_read(peer, buffer, sizeof(buffer), FOR_EVER)) > 0) {
+        struct protocol_bytes reply = protocol_reply(protocol, &state, buffer, (size_t)size);
+        if (reply.size > 0 && st_write(peer, reply.data, reply.size, FOR_EVER) < 0)
+            break;
+    }
+    st_netfd_close(peer);
+    return NULL;
+}
+
+/* ---- proxy --------------------------------------------------------------------------------------- */
+
+struct direction {
+    st_netfd_t from;
+    st_netfd_t to;
+};
+
+static void shut(st_netfd_t socket, int how)
+{
+    shutdown(st_netfd_fileno(socket), how);
+}
+
+/* If one direction breaks, so does the other; both threads are woken by that. */
+static void *copy(void *arg)
+{
+    struct direction *direction = arg;
+    char buffer[PEER_READ_OWN];
+    ssize_t size;
+    while ((size = st_read(direction->from, buffer, sizeof(buffer), FOR_EVER)) > 0)
+        if (st_write(direction->to, buffer, (size_t)size, FOR_EVER) < 0)
+            size = -1;
+    if (size == 0) {
+        shut(direction->to, SHUT_WR);
+    } else {
+        shut(direction->from, SHUT_RDWR);
+        shut(direction->to, SHUT_RDWR);
+    }
+    return NULL;
+}
+
+static void copy_both_ways(st_netfd_t client, st_netfd_t server)
+{
+    struct direction there = {client, server};
+    struct direction back = {server, client};
+    st_thread_t other = st_spawn(copy, &there, true);
+    copy(&back);
+    st_thread_join(other, NULL);
+}
+
+static void *pass_on(void *arg)
+{
+    st_netfd_t client = arg;
+    int fd = socket(options->to.sockaddr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    st_netfd_t server = fd < 0 ? NULL : st_netfd_open_socket(fd);
+    if (!server)
+        bench_die("socket");
+    peer_no_delay(fd);
+    if (st_connect(server, (const struct sockaddr *)&options->to.sockaddr, (int)options->to.length,
+                   FOR_EVER) == 0)
+        copy_both_ways(client, server);
+    st_netfd_close(server);
+    st_netfd_close(client);
+    return NULL;
+}
+
+/* ---- udp ----------------------------------------------------------------------------------------- */
+
+static void send_datagrams_back(st_netfd_t udp)
+{
+    static char buffer[PEER_READ_SHARED];
+    for (;;) {
+        struct sockaddr_storage from;
+        int length = sizeof(from);
+        int size =
+            st_recvfrom(udp, buffer, sizeof(buffer), (struct sockaddr *)&from, &length, FOR_EVER);
+        if (size >= 0) /* otherwise it is the error of an earlier one */
+            st_sendto(udp, buffer, size, (struct sockaddr *)&from, length, FOR_EVER);
+    }
+}
+
+/* ---- Servers ------------------------------------------------------------------------------------- */
+
+static void accept_all(st_netfd_t listener, void *(*body)(void *))
+{
+    for (;;) {
+        st_netfd_t peer = st_accept(listener, NULL, NULL, FOR_EVER);
+        if (peer)
+            st_spawn(body, peer, false);
+        else if (errno != ECONNABORTED && errno != EINTR)
+            bench_die("accept");
+    }
+}
+
+/* All but the first end with it. Says to the first that it is. */
+static bool fork_workers(void)
+{
+    pid_t first = getpid();
+    for (unsigned i = 1; i < options->workers; i++) {
+        pid_t pid = fork();
+        if (pid < 0)
+            bench_die("fork");
+        if (pid > 0)
+            continue;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != first)
+            _exit(0);
+        return false;
+    }
+    return true;
+}
+
+static st_netfd_t begin(const struct peer_options *given, int type)
+{
+    options = given;
+    protocol = protocol_of(options->job);
+    int fd = peer_listen(&options->listen, type, false);
+    if (type == SOCK_STREAM)
+        peer_no_delay(fd); /* its connections have this from it */
+    peer_end_at_once();
+    if (fork_workers())
+        peer_announce(fd);
+    st_begin();
+    st_netfd_t socket = st_netfd_open_socket(fd);
+    if (!socket)
+        bench_die("socket");
+    return socket;
+}
+
+static void run_streams(const struct peer_options *given)
+{
+    accept_all(begin(given, SOCK_STREAM), converse);
+}
+
+static void run_proxy(const struct peer_options *given)
+{
+    accept_all(begin(given, SOCK_STREAM), pass_on);
+}
+
+static void run_datagrams(const struct peer_options *given)
+{
+    send_datagrams_back(begin(given, SOCK_DGRAM));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct peer_job jobs[] = {
+        {"echo", run_streams},  {"ping", run_streams}, {"http", run_streams},
+        {"udp", run_datagrams}, {"proxy", run_proxy},  {"sched", st_run_sched},
+        {NULL, NULL},
+    };
+    return peer_main(argc, argv, "State Threads " ST_VERSION, jobs);
+}
