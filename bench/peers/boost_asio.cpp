@@ -10,9 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -351,8 +351,8 @@ int main(int argc, char **argv)
         {"echo", run_streams},  {"ping", run_streams},  {"http", run_streams}, {"udp", run_udp},
         {"proxy", run_streams}, {"timers", run_timers}, {nullptr, nullptr},
     };
-    const std::string version = "Boost.Asio of Boost " + std::to_string(BOOST_VERSION / 100000) +
-                                "." + std::to_string(BOOST_VERSION / 100 % 1000) + "." +
-                                std::to_string(BOOST_VERSION % 100);
-    return peer_main(argc, argv, version.c_str(), jobs);
+    char version[64];
+    std::snprintf(version, sizeof(version), "Boost.Asio %d.%d.%d", BOOST_VERSION / 100000,
+                  BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100);
+    return peer_main(argc, argv, version, jobs);
 }
