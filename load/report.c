@@ -140,7 +140,7 @@ static void print_options(const struct options *options, unsigned workers, FILE 
     print_limit("requests", options->requests, 1, out);
     print_limit("duration_s", options->duration, NS, out);
     print_limit("warmup_s", options->warmup, NS, out);
-    fprintf(out, "    \"timeout_s\": %.15g\n  },\n", (double)options->timeout / NS);
+    fprintf(out, "    \"timeout_s\": %.15g\n  }\n", (double)options->timeout / NS);
 }
 
 static void print_errors(const struct figures *total, FILE *out)
@@ -155,9 +155,9 @@ static void print_errors(const struct figures *total, FILE *out)
 /* Without any value there are no times: null. */
 static void print_histogram(const char *key, const struct histogram *times, FILE *out)
 {
-    fprintf(out, ",\n  \"%s\": ", key);
+    fprintf(out, "  \"%s\": ", key);
     if (times->count == 0) {
-        fprintf(out, "null");
+        fprintf(out, "null,\n");
         return;
     }
     fprintf(out, "{\"count\": %llu, \"min\": %llu, \"mean\": %.1f",
@@ -166,14 +166,13 @@ static void print_histogram(const char *key, const struct histogram *times, FILE
     for (size_t i = 0; i < PERCENTILES; i++)
         fprintf(out, ", \"%s\": %llu", percentiles[i].key,
                 (unsigned long long)histogram_percentile(times, percentiles[i].percent));
-    fprintf(out, ", \"max\": %llu}", (unsigned long long)times->max);
+    fprintf(out, ", \"max\": %llu},\n", (unsigned long long)times->max);
 }
 
 void report_json(const struct run *run, FILE *out)
 {
     const struct figures *total = &run->total;
     fprintf(out, "{\n  \"lido_load\": \"%s\",\n", lido_version_string());
-    print_options(run->options, run->lane_count, out);
     fprintf(out, "  \"elapsed_s\": %.9f,\n", run->elapsed);
     fprintf(out, "  \"requests\": %llu,\n", (unsigned long long)total->answered);
     fprintf(out, "  \"rate\": %.3f,\n", rate_of(run));
@@ -182,11 +181,12 @@ void report_json(const struct run *run, FILE *out)
     fprintf(out, "  \"unanswered\": %llu,\n", (unsigned long long)total->unanswered);
     fprintf(out, "  \"late_answers\": %llu,\n", (unsigned long long)total->late_answers);
     print_errors(total, out);
-    fprintf(out, "  \"signal\": %d", run->signal);
+    fprintf(out, "  \"signal\": %d,\n", run->signal);
     print_histogram("latency_ns", &total->latency, out);
     if (run->options->rate > 0) {
-        fprintf(out, ",\n  \"held_back\": %llu", (unsigned long long)total->held_back);
+        fprintf(out, "  \"held_back\": %llu,\n", (unsigned long long)total->held_back);
         print_histogram("send_lateness_ns", &total->lateness, out);
     }
-    fprintf(out, "\n}\n");
+    print_options(run->options, run->lane_count, out);
+    fprintf(out, "}\n");
 }

@@ -9,8 +9,8 @@
 void report_text(const struct run *run, FILE *out);
 
 /*
- * One object: "options", "elapsed_s", "requests" (answered), "rate", "bytes", "unanswered", "errors" by
- * kind, "latency_ns", and in the open loop "held_back" and "send_lateness_ns".
+ * One object: "elapsed_s", "requests" (answered), "rate", "bytes", "unanswered", "errors" by kind,
+ * "latency_ns", in the open loop "held_back" and "send_lateness_ns", and "options".
  */
 void report_json(const struct run *run, FILE *out);
 

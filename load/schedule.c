@@ -12,8 +12,12 @@ static uint64_t due_of(const struct lane *lane, uint64_t number)
 static uint64_t due_before(const struct lane *lane, uint64_t time)
 {
     double of_all = (double)(time - lane->start) * lane->options->rate / 1e9;
-    uint64_t before = (uint64_t)of_all + lane->lanes - lane->index;
-    return before / lane->lanes;
+    uint64_t number = (uint64_t)of_all / lane->lanes; /* to one or two, because of rounding */
+    while (number > 0 && due_of(lane, number - 1) >= time)
+        number--;
+    while (due_of(lane, number) < time)
+        number++;
+    return number;
 }
 
 /* Clients that are idle are woken, to see it. */
