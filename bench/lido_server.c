@@ -5,6 +5,7 @@
  *     --style fiber|future    what a connection of echo, ping, http and hog is; all others are fibers
  *     --scheduler NAME        io-pool, work-stealing, current-thread
  *     --mobility M            of connections: pinned, rescuable, stealable; otherwise as the scheduler has it
+ *     --deal here|loaded      all connections begin on the worker that accepts; or where the load is least
  */
 #include <errno.h>
 #include <signal.h>
@@ -51,6 +52,7 @@ static int serve_connections(lido_fn fiber)
     lido_listener *listener;
     int r;
     options.mobility = server.mobility;
+    options.placement = server.placement;
     int fd = peer_listen(&server.options->listen, SOCK_STREAM, false);
     server_check("listen", lido_listener_from_fd(&listener, fd));
     peer_announce(fd);
@@ -142,10 +144,14 @@ static bool take_option(const char *name, const char *value)
 {
     static const char *const styles[] = {"fiber", "future", NULL};
     static const char *const mobilities[] = {"pinned", "rescuable", "stealable", NULL};
+    static const char *const deals[] = {"here", "loaded", NULL};
+    static const lido_placement placements[] = {LIDO_PLACE_LOCAL, LIDO_PLACE_LEAST_LOADED};
     if (strcmp(name, "--style") == 0)
         server.futures = choice_of(name, value, styles) == 1;
     else if (strcmp(name, "--mobility") == 0)
         server.mobility = LIDO_PINNED + choice_of(name, value, mobilities);
+    else if (strcmp(name, "--deal") == 0)
+        server.placement = placements[choice_of(name, value, deals)];
     else if (strcmp(name, "--scheduler") == 0)
         server.config.scheduler = value;
     else

@@ -5,7 +5,8 @@
  * machine does is spread evenly over them. A slice ends when all that was sent has been answered.
  *
  * Prints a line for each server: requests R rate R/S cpu_ns N busy B errors E
- *     cpu_ns  CPU time of the server process, user and system, per request; "-" without --pid
+ *     cpu_ns  CPU time of the server, user and system, per request; "-" without --pid, of which there
+ *             may be several: some servers are several processes
  *     busy    CPU time of the server by time passed: how much of a cpu it used
  * Exit status 1 if there was an error: a connection that broke, an answer that is not what was sent.
  */
@@ -16,12 +17,14 @@
 #include "support/client.h"
 #include "support/tools.h"
 
-#define TARGETS 8
+#define TARGETS 16
+#define PROCESSES 8
 
 /* One server, and the options that stood before its address. */
 struct target {
     struct bench_address address;
-    pid_t pid; /* 0: not told */
+    pid_t pids[PROCESSES];
+    unsigned processes; /* 0: not told */
     unsigned connections;
     unsigned active; /* 0: all */
     size_t size;
@@ -50,6 +53,13 @@ static uint64_t ns_of(const char *name, const char *value)
     return (uint64_t)(bench_seconds_of(name, value) * 1e9);
 }
 
+static void add_process(struct target *target, pid_t pid)
+{
+    if (target->processes == PROCESSES)
+        bench_die("more than %d processes", PROCESSES);
+    target->pids[target->processes++] = pid;
+}
+
 static void parse_option(struct run *run, struct target *next, const char *name, const char *value)
 {
     if (strcmp(name, "--connections") == 0)
@@ -59,7 +69,7 @@ static void parse_option(struct run *run, struct target *next, const char *name,
     else if (strcmp(name, "--size") == 0)
         next->size = bench_number_of(name, value, 1);
     else if (strcmp(name, "--pid") == 0)
-        next->pid = (pid_t)bench_number_of(name, value, 1);
+        add_process(next, (pid_t)bench_number_of(name, value, 1));
     else if (strcmp(name, "--seconds") == 0)
         run->time = ns_of(name, value);
     else if (strcmp(name, "--requests") == 0)
@@ -86,7 +96,7 @@ static void parse(struct run *run, int argc, char **argv)
             bench_die("more than %d servers", TARGETS);
         next.address = bench_address_of(argv[i]);
         run->targets[run->count++] = next;
-        next.pid = 0;
+        next.processes = 0;
         next.active = 0;
     }
     if (run->count == 0)
@@ -101,12 +111,20 @@ static void connect_to(struct target *target)
     bench_client_connect(&target->client, target->connections);
 }
 
+static uint64_t cpu_of(const struct target *target)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < target->processes; i++)
+        sum += bench_process_cpu(target->pids[i]);
+    return sum;
+}
+
 /* Puts a server under load: for `time` ns, or if that is 0 for a number of requests. */
 static void load(struct target *target, uint64_t time, uint64_t requests)
 {
     struct bench_client *client = &target->client;
     uint64_t answered = client->answered;
-    uint64_t cpu = target->pid ? bench_process_cpu(target->pid) : 0;
+    uint64_t cpu = cpu_of(target);
     uint64_t began = bench_now();
 
     bench_client_start(client, target->active, time ? UINT64_MAX : requests);
@@ -116,7 +134,7 @@ static void load(struct target *target, uint64_t time, uint64_t requests)
             client->may_send = 0;
     }
     target->time += bench_now() - began;
-    target->cpu += target->pid ? bench_process_cpu(target->pid) - cpu : 0;
+    target->cpu += cpu_of(target) - cpu;
     target->requests += client->answered - answered;
 }
 
@@ -151,7 +169,7 @@ static void report(const struct target *target)
     double time = (double)target->time;
     double cpu = (double)target->cpu;
     printf("requests %.0f rate %.0f ", requests, time > 0 ? requests / time * 1e9 : 0);
-    if (target->pid && requests > 0)
+    if (target->processes && requests > 0)
         printf("cpu_ns %.1f busy %.2f ", cpu / requests, cpu / time);
     else
         printf("cpu_ns - busy - ");

@@ -12,8 +12,9 @@
 struct server {
     const struct peer_options *options;
     lido_config config;
-    lido_mobility mobility; /* of connections */
-    bool futures;           /* connections are futures, not fibers */
+    lido_mobility mobility;   /* of connections */
+    lido_placement placement; /* likewise */
+    bool futures;             /* connections are futures, not fibers */
     const struct protocol *protocol;
 };
 

@@ -1,6 +1,6 @@
 /*
  * How programs of bench/ print what they have measured several times: a line for each figure, NAME
- * MEDIAN MIN MAX, or an array of JSON objects. bench/run.sh reads it.
+ * MEDIAN MIN MAX, or an array of JSON objects. bench/lab reads it.
  */
 #ifndef LIDO_BENCH_FIGURE_H
 #define LIDO_BENCH_FIGURE_H

@@ -1,0 +1,109 @@
+"""Measures lido beside its peers, as its users would. `./dev bench` calls this after a release build.
+
+Each job prints tables as it goes: a row for each kind of server, the median of the rounds with the
+extremes, and how that compares with lido's, round by round. CPU time per request is the figure that holds
+where the machine is shared; rates tell of the load as much as of the server. All figures are also written
+to bench/results/ as JSON, and plots of them as SVG. The exit status says whether all could be measured, not
+whether the goals were met.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import plots
+from jobs import JOBS
+from kinds import KINDS, look
+from lab import Lab
+from machine import Machine
+from report import Failure, Report
+
+BENCH = Path(__file__).resolve().parent.parent
+RESULTS = BENCH / "results"
+PUBLISHED = BENCH.parent / "docs/plots"
+
+
+def parse() -> argparse.Namespace:
+    jobs = "\n".join(f"  {name:14}{job.__doc__.splitlines()[0]}" for name, job in JOBS.items())
+    parser = argparse.ArgumentParser(
+        prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"jobs:\n{jobs}\n\npeers:\n  {', '.join(kind.name for kind in KINDS)}")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help="what to measure; all, unless named")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a first impression only")
+    parser.add_argument("--rounds", type=int, help="how often each is measured (5; quick: 3)")
+    parser.add_argument("--seconds", type=float, help="under load, for each server and round (1; quick: 0.2)")
+    parser.add_argument("--peers", default="", metavar="NAME,...", help="only these kinds")
+    parser.add_argument("--build", type=Path, default=BENCH.parent / "build/release", help="what is measured")
+    parser.add_argument("--publish", type=Path, metavar="JSON",
+                        help="measure nothing; draw what is in a file for the README, into docs/plots/")
+    options = parser.parse_args()
+    for job in options.jobs:
+        if job not in JOBS:
+            parser.error(f"no such job: {job} (there are: {', '.join(JOBS)})")
+    options.kinds = [name.strip() for name in options.peers.split(",") if name.strip()]
+    for name in options.kinds:
+        if name not in {kind.name for kind in KINDS}:
+            parser.error(f"no such peer: {name} (there are: {', '.join(kind.name for kind in KINDS)})")
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.seconds = options.seconds or (0.2 if options.quick else 1.0)
+    if options.rounds < 1 or options.seconds <= 0:
+        parser.error("--rounds and --seconds must be positive")
+    return options
+
+
+def look_around(options: argparse.Namespace, report: Report) -> tuple[Lab, dict]:
+    """The lab, and what the JSON says of it."""
+    build = options.build.resolve()
+    if not (build / "bench/load").exists():
+        sys.exit(f"bench: error: not built: {build}/bench/load (use ./dev bench)")
+    machine = Machine(BENCH.parent, build)
+    kinds, missing = look(build, options.kinds)
+    machine.introduce(report.say)
+    for kind in kinds:
+        report.say(f"peer      {kind.name:16} {kind.version}")
+    for name, why in missing.items():
+        report.say(f"MISSING   {name:16} {why}")
+    report.say(f"rounds    {options.rounds} of {options.seconds:g} s under load each"
+               f"{': --quick, a first impression only' if options.quick else ''}")
+    about = {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": machine.commit,
+        "command": " ".join(["./dev bench", *sys.argv[1:]]), "quick": options.quick,
+        "machine": machine.as_json(), "peers": {kind.name: kind.version for kind in kinds},
+        "missing": missing,
+    }
+    return Lab(build, machine, report, kinds, options.rounds, options.seconds, options.quick), about
+
+
+def run(job: str, lab: Lab) -> None:
+    """One that fails leaves the others their turn."""
+    try:
+        JOBS[job](lab)
+    except Failure as failure:
+        lab.report.fail(job, " ".join([str(failure).strip(), *getattr(failure, "__notes__", [])]))
+
+
+def main() -> None:
+    options = parse()
+    if options.publish:
+        plots.draw(options.publish, PUBLISHED, print)
+        shutil.copy(options.publish, PUBLISHED / "figures.json")
+        return
+    report = Report()
+    lab, about = look_around(options, report)
+    path = RESULTS / time.strftime(f"%Y%m%d-%H%M%S-{about['commit']}.json", time.gmtime())
+    try:
+        for job in options.jobs or JOBS:
+            run(job, lab)
+            report.write(path, about)  # after each: a run that is broken off has told something
+    except KeyboardInterrupt:
+        report.say("\ninterrupted; what was measured so far:")
+    report.conclude()
+    report.say(f"written to {path.relative_to(BENCH.parent)}")
+    plots.draw(path, RESULTS, report.say)
+    sys.exit(1 if report.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Latency under an open load: requests are sent by schedule, however late the answers are."""
+
+from figures import Column
+from lab import Lab
+from loads import lido_load
+
+SHARES = (30, 60, 90)
+QUANTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9"}
+CONNECTIONS = "64"
+
+
+def latency(lab: Lab) -> None:
+    """Open loop at 30, 60 and 90 % of saturation: p50, p99, p99.9"""
+    kinds = lab.doing("echo")
+    if lab.kind("lido") is None:
+        lab.report.skip("latency", "lido's server is not built")
+        return
+    full = saturation(lab)
+    lab.report.heading(f"Latency of an echo of 64 B, open loop, 64 connections, 1 worker; 100 % is what lido"
+                       f" answers in a closed loop: {full:.0f} requests per second")
+    for share in SHARES:
+        rate = full * share / 100
+        columns = {name: Column(label, "us") for name, label in QUANTILES.items()}
+        answered = Column("answered", "%")
+        for kind in lab.in_turn(kinds):
+            with lab.start(kind, "echo") as server:
+                result = lido_load(lab.program("load/lido-load"), server, lab.machine.load_cpu,
+                                   "--connections", CONNECTIONS, "--rate", f"{rate:.0f}",
+                                   "--duration", str(2 * lab.seconds))
+            for name, column in columns.items():
+                column.add(kind.name, result["latency_ns"][name] / 1000)
+            answered.add(kind.name, 100 * result["rate"] / rate)
+        lab.report.table("latency", f"{share} %", [*columns.values(), answered])
+
+
+def saturation(lab: Lab) -> float:
+    """Requests per second that lido answers to the same tool in a closed loop, the median of three."""
+    rates = []
+    for _ in range(3):
+        with lab.start(lab.kind("lido"), "echo") as server:
+            result = lido_load(lab.program("load/lido-load"), server, lab.machine.load_cpu,
+                               "--connections", CONNECTIONS, "--duration", str(lab.seconds))
+        rates.append(result["rate"])
+    return sorted(rates)[1]

@@ -1,0 +1,77 @@
+"""What every job works with: the machine, the kinds, how long and how often to measure."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from figures import Column
+from kinds import Available
+from loads import Cost, Target, closed
+from machine import Machine
+from report import Report
+from server import Server
+
+SPARE_DESCRIPTORS = 300
+
+
+@dataclass
+class Lab:
+    build: Path
+    machine: Machine
+    report: Report
+    kinds: list[Available]
+    rounds: int
+    seconds: float  # under load, per kind and round
+    quick: bool
+
+    def program(self, name: str) -> str:
+        return str(self.build / name)
+
+    def doing(self, job: str, workers: int = 1) -> list[Available]:
+        return [kind for kind in self.kinds if kind.does(job, workers)]
+
+    def kind(self, name: str) -> Available | None:
+        return next((kind for kind in self.kinds if kind.name == name), None)
+
+    def start(self, kind: Available, job: str, workers: int = 1, *further: str) -> Server:
+        return Server(kind.command(job, workers, *further), self.machine.server_cpus(workers))
+
+    def start_anywhere(self, kind: Available, job: str, workers: int = 1, *further: str) -> Server:
+        """Not pinned, even if it has one worker."""
+        return Server(kind.command(job, workers, *further), self.machine.all_cpus)
+
+    def in_turn(self, kinds: list[Available]) -> Iterator[Available]:
+        """Round after round, there and back again: so none always has the same neighbour before it."""
+        for number in range(self.rounds):
+            yield from kinds if number % 2 == 0 else reversed(kinds)
+
+    def measure(self, job: str, workers: int, load: Callable[[Server], Cost]) -> list[Column]:
+        """One server at a time, each started anew for each of its turns: a process may be lucky with
+        its memory."""
+        cpu, rate = Column("CPU/request", "ns"), Column("rate", "1/s")
+        for kind in self.in_turn(self.doing(job, workers)):
+            with self.start(kind, job, workers) as server:
+                cost = load(server)
+            cpu.add(kind.name, cost.cpu_ns)
+            rate.add(kind.name, cost.rate)
+        return [cpu, rate]
+
+    def measure_echo(self, kinds: list[Available], workers: int, connections: int,
+                     size: int = 64) -> list[Column]:
+        """As many servers at a time as the load has descriptors for, which take turns of milliseconds."""
+        cpu, rate = Column("CPU/request", "ns"), Column("rate", "1/s")
+        together = max(1, (self.machine.descriptors - SPARE_DESCRIPTORS) // connections)
+        for _ in range(self.rounds):
+            for first in range(0, len(kinds), together):
+                group = kinds[first:first + together]
+                for kind, cost in zip(group, self._echo_round(group, workers, connections, size)):
+                    cpu.add(kind.name, cost.cpu_ns)
+                    rate.add(kind.name, cost.rate)
+        return [cpu, rate]
+
+    def _echo_round(self, kinds: list[Available], workers: int, connections: int, size: int) -> list[Cost]:
+        with ExitStack() as stack:
+            servers = [stack.enter_context(self.start(kind, "echo", workers)) for kind in kinds]
+            targets = [Target(server, connections, size) for server in servers]
+            return closed(self.program("bench/load"), targets, self.machine.load_cpus(workers), self.seconds)
