@@ -14,6 +14,7 @@ OF_REQUESTS = (
     requests.split_anywhere,
     requests.byte_by_byte,
     requests.any_number_in_any_pieces,
+    requests.many_of_the_shortest_in_one_read,
     requests.one_read_is_answered_by_one_write,
 )
 PROMISES = {

@@ -64,6 +64,15 @@ def any_number_in_any_pieces(server, job):
         expect_bytes(connection, answer * 2000, "in pieces")
 
 
+def many_of_the_shortest_in_one_read(server, job):
+    """What the counting takes for a request, though no client sends it."""
+    _, answer = request_and_answer(server, job)
+    request = b"x\n" if job == "ping" else b"\r\n\r\n"
+    count = 64000 // len(request)
+    with connect(server) as connection:
+        exchange(connection, request * count, answer * count, "as many as one read takes")
+
+
 def one_read_is_answered_by_one_write(server, job):
     request, answer = request_and_answer(server, job)
     with connect(server) as connection:
