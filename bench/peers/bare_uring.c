@@ -1,8 +1,8 @@
 /*
  * The peer on io_uring, with what it has for servers: connections are accepted and read by requests that stay
- * (multishot), what is read comes in buffers that all share (a ring of provided buffers), and all requests
- * of a round are submitted by the system call that waits. Each worker is a thread with a ring and a socket
- * of its own.
+ * (multishot), what is read comes in buffers that all share (a ring of provided buffers), connections are
+ * registered files and have no descriptors, and all requests of a round are submitted by the system call
+ * that waits. Each worker is a thread with a ring and a socket of its own.
  *
  * Exit status 77: the kernel has no io_uring, or does not let it be used.
  */

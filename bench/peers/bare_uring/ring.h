@@ -21,6 +21,9 @@ void ring_see_that_there_are_any(void);
 /* For the calling thread alone. */
 void ring_init(struct ring *ring, unsigned buffers, size_t size);
 
+/* Room for as many registered files as there may be descriptors. */
+void ring_reserve_files(struct ring *ring);
+
 /* A request to be filled; it is submitted by the next ring_run at the latest. */
 struct io_uring_sqe *ring_request(struct ring *ring);
 

@@ -15,7 +15,7 @@
 #include "protocol.h"
 #include "ring.h"
 
-#define BUFFERS 2048u
+#define BUFFERS 1024u
 /* Those who do not read must not have all of them: then there is something left for the others. */
 #define LENT_MAX (BUFFERS / 2)
 #define NONE UINT32_MAX
@@ -24,7 +24,7 @@
 enum kind { ACCEPTED, RECEIVED, SENT, OTHER, KINDS };
 
 struct connection {
-    int fd;
+    int file; /* registered: it has no descriptor */
     struct protocol_state state;
     bool receiving;
     bool stopping; /* to receive */
@@ -54,17 +54,25 @@ static uint64_t mark(const struct connection *connection, enum kind kind)
 
 /* ---- Requests ------------------------------------------------------------------------------------ */
 
+/* Of which only a failure is told, and that is of no importance. */
+static void set_aside(struct io_uring_sqe *request)
+{
+    io_uring_sqe_set_data64(request, mark(NULL, OTHER));
+    request->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
 static void begin_to_accept(struct worker *worker)
 {
     struct io_uring_sqe *request = ring_request(&worker->ring);
-    io_uring_prep_multishot_accept(request, worker->listener, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_prep_multishot_accept_direct(request, worker->listener, NULL, NULL, 0);
     io_uring_sqe_set_data64(request, mark(NULL, ACCEPTED));
 }
 
 static void begin_to_receive(struct worker *worker, struct connection *connection)
 {
     struct io_uring_sqe *request = ring_request(&worker->ring);
-    io_uring_prep_recv_multishot(request, connection->fd, NULL, 0, 0);
+    io_uring_prep_recv_multishot(request, connection->file, NULL, 0, 0);
+    request->flags |= IOSQE_FIXED_FILE;
     ring_let_choose(request);
     io_uring_sqe_set_data64(request, mark(connection, RECEIVED));
     connection->receiving = true;
@@ -78,8 +86,7 @@ static void stop_receiving(struct worker *worker, struct connection *connection)
         return;
     struct io_uring_sqe *request = ring_request(&worker->ring);
     io_uring_prep_cancel64(request, mark(connection, RECEIVED), 0);
-    io_uring_sqe_set_data64(request, mark(NULL, OTHER));
-    request->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    set_aside(request);
     connection->stopping = true;
 }
 
@@ -87,7 +94,8 @@ static void begin_to_send(struct worker *worker, struct connection *connection, 
                           size_t size)
 {
     struct io_uring_sqe *request = ring_request(&worker->ring);
-    io_uring_prep_send(request, connection->fd, bytes, size, MSG_WAITALL);
+    io_uring_prep_send(request, connection->file, bytes, size, MSG_WAITALL);
+    request->flags |= IOSQE_FIXED_FILE;
     io_uring_sqe_set_data64(request, mark(connection, SENT));
     connection->sending = true;
     connection->size = size;
@@ -97,9 +105,8 @@ static void begin_to_send(struct worker *worker, struct connection *connection, 
 static void hang_up(struct worker *worker, struct connection *connection)
 {
     struct io_uring_sqe *request = ring_request(&worker->ring);
-    io_uring_prep_close(request, connection->fd);
-    io_uring_sqe_set_data64(request, mark(NULL, OTHER));
-    request->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_prep_close_direct(request, (unsigned)connection->file);
+    set_aside(request);
     free(connection);
 }
 
@@ -196,13 +203,13 @@ static void on_received(struct worker *worker, struct connection *connection,
     go_on(worker, connection);
 }
 
-static void on_broken(struct connection *connection)
+static void on_broken(struct worker *worker, struct connection *connection)
 {
     free(connection->waiting);
     connection->waiting = NULL;
     connection->waits = 0;
     connection->ended = true;
-    shutdown(connection->fd, SHUT_RDWR); /* ends receiving, too */
+    stop_receiving(worker, connection);
 }
 
 static void on_sent(struct worker *worker, struct connection *connection, int sent)
@@ -216,7 +223,7 @@ static void on_sent(struct worker *worker, struct connection *connection, int se
     free(connection->memory);
     connection->memory = NULL;
     if (sent < 0 || (size_t)sent < connection->size)
-        on_broken(connection);
+        on_broken(worker, connection);
     else if (connection->waits > 0)
         send_what_waits(worker, connection);
     go_on(worker, connection);
@@ -224,17 +231,17 @@ static void on_sent(struct worker *worker, struct connection *connection, int se
 
 static void on_accepted(struct worker *worker, const struct io_uring_cqe *completion)
 {
-    int fd = completion->res;
+    int file = completion->res;
     if (!(completion->flags & IORING_CQE_F_MORE))
         begin_to_accept(worker);
-    if (fd < 0) {
-        errno = -fd;
-        if (fd != -ECONNABORTED && fd != -EINTR && fd != -EAGAIN)
+    if (file < 0) {
+        errno = -file;
+        if (file != -ECONNABORTED && file != -EINTR && file != -EAGAIN)
             bench_die("accept");
         return;
     }
     struct connection *connection = allocate(NULL, sizeof(*connection));
-    *connection = (struct connection){.fd = fd, .lent = NONE};
+    *connection = (struct connection){.file = file, .lent = NONE};
     begin_to_receive(worker, connection);
 }
 
@@ -256,6 +263,7 @@ static void serve(const struct peer_options *options, int listener)
     struct worker worker = {.listener = listener, .is_echo = strcmp(options->job, "echo") == 0};
     worker.protocol = protocol_of(options->job);
     ring_init(&worker.ring, BUFFERS, PEER_READ_OWN);
+    ring_reserve_files(&worker.ring);
     ring_let_wait(listener);
     peer_no_delay(listener); /* its connections have this from it */
     begin_to_accept(&worker);

@@ -56,7 +56,13 @@ class Server:
         return sum(descriptors.resident_memory(pid) for pid in self.processes())
 
     def descriptor_count(self):
-        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.processes())
+        """And of files that are open without one."""
+        return self.registered_count() + sum(
+            len(os.listdir(f"/proc/{pid}/fd")) for pid in self.processes()
+        )
+
+    def registered_count(self):
+        return sum(descriptors.registered_files(pid) for pid in self.processes())
 
     def end(self):
         """Asks it to end, and sees that it does, with all that belongs to it."""
