@@ -65,12 +65,11 @@ fn parse_hog(text: &str) -> Option<Hog> {
     Some(Hog { computes: Duration::from_millis(computes), pauses: Duration::from_millis(pauses) })
 }
 
-/// `--scheduler` is what bench/sched calls it, and its values are tokio's own names.
-fn is_current_thread(name: &str, value: &str) -> bool {
-    match value {
-        "multi" | "multi_thread" => false,
-        "current" | "current_thread" => true,
-        _ => fail(&format!("{name} must be multi or current")),
+fn is_current_thread(flavor: &str) -> bool {
+    match flavor {
+        "multi" => false,
+        "current" => true,
+        _ => fail("--flavor must be multi or current"),
     }
 }
 
@@ -79,7 +78,7 @@ impl Options {
         match name {
             "--listen" => self.listen = parsed(name, value),
             "--workers" => self.workers = at_least_one(name, value),
-            "--flavor" | "--scheduler" => self.current_thread = is_current_thread(name, value),
+            "--flavor" => self.current_thread = is_current_thread(value),
             "--to" => self.to = Some(parsed(name, value)),
             "--repeat" => self.repeat = at_least_one(name, value),
             "--hog" => match parse_hog(value) {
