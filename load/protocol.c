@@ -47,6 +47,8 @@ int protocol_init(struct protocol *protocol, const struct protocol_plan *plan)
     if (!protocol->request)
         return -ENOMEM;
     protocol->request_size = echo ? plan->size : strlen(protocol->request);
+    if (echo)
+        protocol->tagged = plan->size < sizeof(struct tag) ? plan->size : sizeof(struct tag);
     protocol->answer = echo ? protocol->request : http ? NULL : pong;
     protocol->answer_size = echo ? plan->size : sizeof(pong) - 1;
     return 0;
@@ -79,22 +81,23 @@ void staging_fini(struct staging *staging)
     free(staging->bytes);
 }
 
-static size_t tag_size(const struct protocol *protocol)
+/* Of a size that the compiler knows, where it can be. */
+static void put_tag(char *message, const struct tag *tag, size_t tagged)
 {
-    size_t size = protocol->request_size;
-    if (protocol->kind != PROTOCOL_ECHO)
-        return 0;
-    return size < sizeof(struct tag) ? size : sizeof(struct tag);
+    if (tagged == sizeof(*tag))
+        memcpy(message, tag, sizeof(*tag));
+    else
+        memcpy(message, tag, tagged);
 }
 
 size_t staging_fill(struct staging *staging, struct tag tag, size_t count, size_t offset,
                     const char **bytes)
 {
     size_t size = staging->protocol->request_size;
-    size_t tagged = tag_size(staging->protocol);
+    size_t tagged = staging->protocol->tagged;
     count = count > staging->count ? staging->count : count;
     for (size_t i = 0; tagged && i < count; i++, tag.sequence++)
-        memcpy(staging->bytes + i * size, &tag, tagged);
+        put_tag(staging->bytes + i * size, &tag, tagged);
     *bytes = staging->bytes + offset;
     return count * size - offset;
 }
@@ -105,7 +108,7 @@ size_t staging_fill(struct staging *staging, struct tag tag, size_t count, size_
 static bool is_message(const struct protocol *protocol, const struct tag *tag, size_t offset,
                        const char *data, size_t size)
 {
-    size_t tagged = tag_size(protocol);
+    size_t tagged = protocol->tagged;
     if (offset < tagged) {
         size_t part = tagged - offset < size ? tagged - offset : size;
         if (memcmp((const char *)tag + offset, data, part) != 0)

@@ -28,6 +28,7 @@ struct protocol {
     enum protocol_kind kind;
     char *request;
     size_t request_size;
+    size_t tagged;      /* how many bytes of it are its tag */
     const char *answer; /* NULL: as HTTP says */
     size_t answer_size;
 };
