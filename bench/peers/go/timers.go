@@ -48,7 +48,7 @@ func newTimerPlan() *timerPlan {
 		other := numbers.next() % uint64(i+1)
 		plan.order[i], plan.order[other] = plan.order[other], plan.order[i]
 	}
-	plan.short = numbers.delays(1, 1000)
+	plan.short = numbers.delays(2000, 1000)
 	return plan
 }
 

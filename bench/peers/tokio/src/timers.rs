@@ -40,7 +40,7 @@ impl Plan {
         for i in (1..TIMERS).rev() {
             order.swap(i, (random.next() % (i as u64 + 1)) as usize);
         }
-        let short = draw_delays(&mut random, 1, 1_000);
+        let short = draw_delays(&mut random, 2_000, 1_000);
         Plan { long, order, short }
     }
 }
