@@ -1,10 +1,11 @@
 /*
  * lido_timers timers|wheel [--repeat N]: the job `timers` of bench/peers, done by lido.
  *
- * `timers` is the public face. A timer of lido fires for a task, which is woken and polled, so there are two
- * ways to have a million of them, and each is measured where it is what the peers do. To arm and to cancel: one
- * task that has them all, as others arm and cancel theirs from one callback. To fire: a million tasks with
- * a timer each, because others call a million callbacks then. These tasks end thereby, which is in the figure.
+ * `timers` is the public face. A timer of lido fires for a task, which is woken and polled, so there are
+ * two ways to have a million of them, and each is measured where it is what the peers do. To arm and to
+ * cancel: one task that has them all, as others arm and cancel theirs from one callback. To fire: a million
+ * tasks with a timer each, because others call a million callbacks then. These tasks end thereby, which is
+ * in the figure.
  *
  * `wheel` is what lies below it, the timer wheel by itself: lido without tasks, as no user has it.
  */

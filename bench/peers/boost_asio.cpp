@@ -1,8 +1,10 @@
 /*
- * The peer on Boost.Asio. Each worker is a thread with an io_context and a listener of its own, which no other
- * thread touches: the context has no locks. A reply is tried at once, which spares the queueing of a handler;
- * what the other side does not take is left to async_write, and nothing is read meanwhile. Executors are not
- * erased to any_io_executor. Nothing is pending twice for a connection, so that its handler owns it.
+ * The peer on Boost.Asio. Each worker is a thread with an io_context and a listener of its own, which no
+ * other thread touches: the context has no locks. A reply is tried at once, which spares the queueing of a
+ * handler; what the other side does not take is left to async_write, and nothing is read meanwhile.
+ * Executors are not erased to any_io_executor. A connection waits for one thing at a time, so that the
+ * handler owns it. A read goes to a buffer of its own: to wait first, and then read into one that all share,
+ * takes an epoll_ctl each time.
  */
 #include <boost/asio.hpp>
 #include <boost/version.hpp>

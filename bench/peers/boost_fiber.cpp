@@ -1,7 +1,7 @@
 /*
- * The peer on Boost.Fiber, with Boost.Asio for what it does not have. Each worker is a thread with an io_context
- * and a listener of its own, and each connection a fiber. When no fiber can run, the scheduler runs the
- * context instead of sleeping; its handlers make fibers ready.
+ * The peer on Boost.Fiber, with Boost.Asio for what it does not have. Each worker is a thread with an
+ * io_context and a listener of its own, and each connection a fiber. When no fiber can run, the scheduler
+ * runs the context instead of sleeping; its handlers make fibers ready.
  */
 #include <boost/asio.hpp>
 #include <boost/fiber/algo/round_robin.hpp>
