@@ -1,12 +1,12 @@
 /*
  * bulk [--bytes N] [--message N] -- PROXY [ARGUMENT...]: what a large transfer through a proxy costs (the job
- * `proxy` of bench/peers). Listens, starts the proxy with `--to` and that address, and pushes the bytes through it,
- * which are discarded where they arrive. Prints
+ * `proxy` of bench/peers). Listens, starts the proxy with `--to` and that address, and pushes the bytes
+ * through it, which are discarded where they arrive. Prints
  *
  *     throughput MB/S cpu_ns_per_kib NS
  *
- * of which the latter is the CPU time of the proxy. It has the first cpu for itself, if there are others. With
- * --message the sender waits after each N bytes until they have arrived: bursts, and not a stream.
+ * of which the latter is the CPU time of the proxy. It has the first cpu for itself, if there are others.
+ * With --message the sender waits after each N bytes until they have arrived: bursts, and not a stream.
  */
 #define _GNU_SOURCE
 

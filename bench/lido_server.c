@@ -1,6 +1,6 @@
 /*
- * lido_server JOB [OPTION...]: the jobs of bench/peers, done by lido. Beside the options that all peers have (see
- * bench/peers/README.md):
+ * lido_server JOB [OPTION...]: the jobs of bench/peers, done by lido. Beside the options that all peers have
+ * (see bench/peers/README.md):
  *
  *     --style fiber|future    what a connection of echo, ping, http and hog is; all others are fibers
  *     --scheduler NAME        io-pool, work-stealing, current-thread

@@ -793,8 +793,16 @@ LIDO_API void lido_close(lido_stream *stream);
 
 /*
  * Copies until the end of `source`; returns the bytes copied, or the error that ended it (`*done`,
- * which may be NULL, receives the bytes copied in every case). The two may be the same stream. Holds no buffer while it waits for
- * input: an idle connection costs its fiber and nothing else.
+ * which may be NULL, receives the bytes copied in every case). The two may be the same stream. Holds no buffer
+ * while it waits for input: an idle connection costs its fiber and nothing else.
+ *
+ * Bulk transfers between two sockets pass through a pipe without being copied, if the system has one to spare:
+ * two descriptors for each copy whose destination is slow, 64 pipes in a process at most, a few of which the
+ * workers keep.
+ *
+ * An error ends it when it happens: what `source` had given by then and `destination` had not taken is lost, at
+ * most 512 KiB; `*done` counts what `destination` has taken. While it waits for input it holds nothing back. -ENOMEM:
+ * there was neither memory nor a pipe for what `destination` did not take at once.
  */
 LIDO_API ssize_t lido_copy(lido_stream *destination, lido_stream *source, uint64_t *done);
 

@@ -6,12 +6,11 @@
  * put aside, because the worker's next task will be lent the buffer too.
  *
  * Between two sockets, reads that fill the buffer again and again are a bulk transfer. Then the bytes pass
- * through a pipe (pipes.h) and are not copied, half a MiB at a time. A pipe costs two system calls more than
- * it saves copying for less than the lent buffer takes; so a small transfer never sees one, and one
- * that has become small again goes back. Waiting for input is always a lent read's, and without a pipe.
+ * through a pipe (pipes.h) and are not copied, half a MiB at a time. For less than the lent
+ * buffer takes that is no gain; so a small transfer never sees a pipe, and one that has become small again
+ * goes back. Waiting for input is always a lent read's, and without a pipe.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,8 +22,8 @@
 #include "os/os.h"
 
 /*
- * copy->worth, the case for splicing: one more with each read that fills the lent buffer, half of it
- * with each that does not. So a bulk transfer may have a small read in between.
+ * `worth`, the case for splicing: one more with each transfer that would have filled the lent buffer, half of
+ * it with each that would not. So a bulk transfer may have a small one in between.
  */
 #define WORTH_SPLICING 4
 #define WORTH_MOST 8
@@ -34,20 +33,12 @@ struct copy {
     lido_stream *destination;
     lido_stream *source;
     uint64_t done; /* bytes that the destination has taken */
-    int worth;
-    int enough; /* for splicing; INT_MAX: it cannot be */
+    bool splices;  /* if that is worth it */
 };
 
-static void judge(struct copy *copy, size_t size)
-{
-    if (size < LIDO__LENT_SIZE)
-        copy->worth /= 2;
-    else
-        copy->worth += copy->worth < WORTH_MOST;
-}
-
 /* As much as goes at once. -EAGAIN: nothing does. */
-static ssize_t try_at_once(enum lido__op_kind kind, lido_stream *stream, void *data, size_t size)
+static inline ssize_t try_at_once(enum lido__op_kind kind, lido_stream *stream, void *data,
+                                  size_t size)
 {
     struct lido__worker *worker = lido__worker_current();
     struct lido__op op;
@@ -94,27 +85,27 @@ static void charge(size_t size)
     worker->budget -= (uint32_t)lido__min_u64(worker->budget, ops);
 }
 
-/* 0: the end; -EAGAIN: read instead, for there is no input yet, or no pipe, or no splicing from such a socket. */
-static ssize_t splice_once(struct copy *copy)
+/* What was moved; 0: the end; -EAGAIN: read instead, for there is no input yet, or no pipe, or no splicing
+   from such a socket. */
+static ssize_t splice_once(struct copy *copy, int *worth)
 {
     struct lido__pipe pipe;
     int r = pause_if_due();
     if (r < 0)
         return r;
     if (lido__pipes_take(lido__worker_current(), &pipe) < 0) {
-        copy->worth = WORTH_REFUSED;
+        *worth = WORTH_REFUSED;
         return -EAGAIN;
     }
     ssize_t n = try_at_once(LIDO__OP_READ_PIPE, copy->source, &pipe.ends[1], LIDO__PIPE_SIZE);
     if (n > 0) {
         charge((size_t)n);
-        judge(copy, (size_t)n);
         return empty(copy, &pipe, (size_t)n);
     }
     lido__pipes_give(lido__worker_current(), &pipe);
     if (n != -EINVAL && n != -ENOSYS)
         return n;
-    copy->enough = INT_MAX;
+    copy->splices = false;
     return -EAGAIN;
 }
 
@@ -134,7 +125,8 @@ static ssize_t write_later_by_pipe(struct copy *copy, const void *data, size_t s
 }
 
 /* Writes from a copy, waiting as long as it takes. */
-static ssize_t write_later(struct copy *copy, const void *data, size_t size)
+static __attribute__((noinline)) ssize_t write_later(struct copy *copy, const void *data,
+                                                     size_t size)
 {
     size_t done = 0;
     void *rest = lido__fault("malloc") < 0 ? NULL : malloc(size);
@@ -147,8 +139,10 @@ static ssize_t write_later(struct copy *copy, const void *data, size_t size)
     return r;
 }
 
-/* All of `size` bytes, or an error. */
-static ssize_t write_lent(struct copy *copy, char *data, size_t size)
+/* All of `size` bytes, and returns that; or an error. Inline, like its caller: small messages pay for no
+   call. */
+static inline __attribute__((always_inline)) ssize_t write_lent(struct copy *copy, char *data,
+                                                                size_t size)
 {
     ssize_t written = try_at_once(LIDO__OP_WRITE, copy->destination, data, size);
     written = written == -EAGAIN ? 0 : written;
@@ -157,22 +151,44 @@ static ssize_t write_lent(struct copy *copy, char *data, size_t size)
     copy->done += (size_t)written;
     if ((size_t)written == size)
         return (ssize_t)size;
-    return write_later(copy, data + written, size - (size_t)written);
+    written = write_later(copy, data + written, size - (size_t)written);
+    return written < 0 ? written : (ssize_t)size;
 }
 
-/* 0: the end. */
-static ssize_t copy_once(struct copy *copy)
+/* What was moved; 0: the end. */
+static inline __attribute__((always_inline)) ssize_t copy_once(struct copy *copy)
 {
     struct lido__op op;
     lido__op_init(&op, LIDO__OP_READ_LENT, &copy->source->handle, NULL, 0);
     ssize_t r = lido__await(&op);
-    if (r <= 0)
-        return r;
-    judge(copy, (size_t)r);
-    return write_lent(copy, op.buffer, (size_t)r);
+    return r <= 0 ? r : write_lent(copy, op.buffer, (size_t)r);
 }
 
-/* ---- The public face --------------------------------------------------------------------------- */
+/* ---- The one or the other ---------------------------------------------------------------------- */
+
+static int judge(int worth, ssize_t size)
+{
+    if (size < (ssize_t)LIDO__LENT_SIZE)
+        return worth / 2;
+    return worth + (worth < WORTH_MOST);
+}
+
+/*
+ * A read has filled the lent buffer: goes on until they are small again. Out of line, so that the small ones
+ * pay nothing for it.
+ */
+static __attribute__((noinline)) ssize_t copy_bulk(struct copy *copy)
+{
+    int worth = 1;
+    ssize_t r;
+    do {
+        r = worth < WORTH_SPLICING ? -EAGAIN : splice_once(copy, &worth);
+        if (r == -EAGAIN)
+            r = copy_once(copy);
+        worth = judge(worth, r);
+    } while (r > 0 && worth != 0 && copy->splices);
+    return r;
+}
 
 /* Not back to where it came from: an echo waits for its peer, and is to do nothing else. */
 static bool can_splice(const lido_stream *destination, const lido_stream *source)
@@ -183,13 +199,12 @@ static bool can_splice(const lido_stream *destination, const lido_stream *source
 
 ssize_t lido_copy(lido_stream *destination, lido_stream *source, uint64_t *done)
 {
-    struct copy copy = {.destination = destination, .source = source};
-    copy.enough = can_splice(destination, source) ? WORTH_SPLICING : INT_MAX;
+    struct copy copy = {destination, source, 0, can_splice(destination, source)};
     ssize_t r;
     do {
-        r = copy.worth >= copy.enough ? splice_once(&copy) : -EAGAIN;
-        if (r == -EAGAIN)
-            r = copy_once(&copy);
+        r = copy_once(&copy);
+        if (__builtin_expect(r == (ssize_t)LIDO__LENT_SIZE, 0) && copy.splices)
+            r = copy_bulk(&copy);
     } while (r > 0);
     if (done)
         *done = copy.done;

@@ -26,8 +26,8 @@ static uint64_t calls(void)
     return lido__fault_count();
 }
 
-/* Of Unix sockets: the source has more than four reads that fill the lent buffer, of which the destination takes
-   four. The system doubles the sizes, for what it adds to the bytes. */
+/* Of Unix sockets: the source has more than four reads that fill the lent buffer, of which the destination
+   takes four. The system doubles the sizes, for what it adds to the bytes. */
 static void set_buffers(struct link *link)
 {
     check_int(lido_stream_set(link->from[0], LIDO_OPTION_SEND_BUFFER, 200 * KIB), 0);
@@ -35,8 +35,8 @@ static void set_buffers(struct link *link)
 }
 
 /*
- * A link on which a copy has come to splicing: the source was full before it began, and goes on being filled from
- * `text`. The reader has to be the caller.
+ * A link on which a copy has come to splicing: the source was full before it began, and goes on being filled
+ * from `text`. The reader has to be the caller.
  */
 struct bulk {
     struct link link;

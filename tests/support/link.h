@@ -1,6 +1,6 @@
 /*
- * A copy between two connections, of which the test has the outer ends: it writes a text into the one and expects it
- * from the other. All of it is called from a task, and fails the test on any error.
+ * A copy between two connections, of which the test has the outer ends: it writes a text into the one and
+ * expects it from the other. All of it is called from a task, and fails the test on any error.
  */
 #ifndef TESTS_SUPPORT_LINK_H
 #define TESTS_SUPPORT_LINK_H
