@@ -4,8 +4,7 @@
  * `timers` is the public face. A timer of lido fires for a task, which is woken and polled, so there are
  * two ways to have a million of them, and each is measured where it is what the peers do. To arm and to
  * cancel: one task that has them all, as others arm and cancel theirs from one callback. To fire: a million
- * tasks with a timer each, because others call a million callbacks then. These tasks end thereby, which is
- * in the figure.
+ * tasks with a timer each, because others call a million callbacks then.
  *
  * `wheel` is what lies below it, the timer wheel by itself: lido without tasks, as no user has it.
  */
@@ -80,6 +79,7 @@ struct crowd;
 struct sleeper {
     lido_future future;
     struct crowd *crowd;
+    lido_waker waker;
     lido_timer timer;
 };
 
@@ -87,9 +87,11 @@ struct crowd {
     struct owner owner;
     lido_event all_asleep;
     lido_event all_fired;
+    lido_event all_ended;
     const uint32_t *delays;
     uint64_t fallen_asleep; /* since the program began, as is what follows */
     uint64_t fired;
+    uint64_t ended;
     struct sleeper sleepers[PEER_TIMERS];
 };
 
@@ -99,13 +101,22 @@ static void count(uint64_t *counter, lido_event *all)
         lido_event_notify_one(all);
 }
 
+static int idle(lido_future *future, const lido_waker *waker)
+{
+    (void)future;
+    (void)waker;
+    return LIDO_PENDING;
+}
+
 static int wake_up(lido_future *future, const lido_waker *waker)
 {
     struct sleeper *sleeper = (struct sleeper *)future;
     int r = lido_timer_poll(&sleeper->timer, waker);
-    if (r == 0)
-        count(&sleeper->crowd->fired, &sleeper->crowd->all_fired);
-    return r;
+    if (r != 0)
+        return r;
+    future->poll = idle;
+    count(&sleeper->crowd->fired, &sleeper->crowd->all_fired);
+    return LIDO_PENDING;
 }
 
 static int fall_asleep(lido_future *future, const lido_waker *waker)
@@ -116,6 +127,39 @@ static int fall_asleep(lido_future *future, const lido_waker *waker)
     future->poll = wake_up;
     count(&crowd->fallen_asleep, &crowd->all_asleep);
     return wake_up(future, waker);
+}
+
+static int begin(lido_future *future, const lido_waker *waker)
+{
+    struct sleeper *sleeper = (struct sleeper *)future;
+    sleeper->waker = lido_waker_clone(waker);
+    return fall_asleep(future, waker);
+}
+
+static int end(lido_future *future, const lido_waker *waker)
+{
+    struct sleeper *sleeper = (struct sleeper *)future;
+    (void)waker;
+    lido_waker_drop(&sleeper->waker);
+    count(&sleeper->crowd->ended, &sleeper->crowd->all_ended);
+    return 0;
+}
+
+static void spawn_all(struct crowd *crowd)
+{
+    for (unsigned i = 0; i < PEER_TIMERS; i++) {
+        struct sleeper *sleeper = &crowd->sleepers[i];
+        *sleeper = (struct sleeper){.future.poll = begin, .crowd = crowd};
+        check("spawn", lido_spawn_future(NULL, &sleeper->future));
+    }
+}
+
+static void tell_all(struct crowd *crowd, int (*poll)(lido_future *, const lido_waker *))
+{
+    for (unsigned i = 0; i < PEER_TIMERS; i++) {
+        crowd->sleepers[i].future.poll = poll;
+        lido_waker_wake(&crowd->sleepers[i].waker);
+    }
 }
 
 /* ---- The job --------------------------------------------------------------------------------------- */
@@ -144,11 +188,10 @@ static void put_to_sleep(void *self, const uint32_t *delays)
 {
     struct crowd *crowd = self;
     crowd->delays = delays;
-    for (unsigned i = 0; i < PEER_TIMERS; i++) {
-        struct sleeper *sleeper = &crowd->sleepers[i];
-        *sleeper = (struct sleeper){.future.poll = fall_asleep, .crowd = crowd};
-        check("spawn", lido_spawn_future(NULL, &sleeper->future));
-    }
+    if (crowd->fallen_asleep == 0)
+        spawn_all(crowd);
+    else
+        tell_all(crowd, fall_asleep);
     check("wait", lido_event_wait(&crowd->all_asleep));
 }
 
@@ -173,6 +216,8 @@ static int measure(void *options)
                                            .fired = fired};
     struct crowd *crowd = allocate(sizeof(*crowd));
     peer_timers_measure(&job, crowd, options);
+    tell_all(crowd, end);
+    check("wait", lido_event_wait(&crowd->all_ended));
     free(crowd);
     return 0;
 }
