@@ -209,10 +209,10 @@ int lane_run(void *arg)
 
 /* ---- Counting ---------------------------------------------------------------------------------- */
 
-void lane_sent(struct lane *lane, const struct request *request, uint64_t now)
+void lane_sent(struct lane *lane, const struct request *request, uint64_t at)
 {
     if (!request->held_back && request->begun >= lane->begin)
-        histogram_add(&lane->figures.lateness, now - request->begun);
+        histogram_add(&lane->figures.lateness, at - request->begun);
 }
 
 void lane_answered(struct client *client, const struct request *request, uint64_t now, size_t bytes)

@@ -72,8 +72,8 @@ void lane_plan(struct lane *lane, uint64_t start);
 /* It may have room for more. Grants what there is, to it or to others. */
 void lane_refill(struct client *client, uint64_t now);
 
-/* A request has been sent. */
-void lane_sent(struct lane *lane, const struct request *request, uint64_t now);
+/* A request has been sent, `at` this time. */
+void lane_sent(struct lane *lane, const struct request *request, uint64_t at);
 
 /* A request has been answered by so many bytes; or never will be, as `count` others. */
 void lane_answered(struct client *client, const struct request *request, uint64_t now,

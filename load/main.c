@@ -65,7 +65,7 @@ static int run_with(const struct options *options)
     config.workers = options->workers;
     config.name_prefix = "load-";
     if (options->rate > 0)
-        pace_configure(&config);
+        pace_configure(&config, options->spin);
     raise_descriptor_limit();
     int r = lido_run(&config, run_load, &run);
     if (r < 0 && !run.begun)

@@ -38,6 +38,7 @@ static const char help_text[] =
     "  -r, --rate R            open loop: R requests a second in all, sent by a schedule, and\n"
     "                          latency is counted from when each was due.\n"
     "                          Without it, closed loop: the next when one is answered\n"
+    "      --spin              with --rate: do not sleep, so as to send on time; takes whole cores\n"
     "      --churn             a new connection for each request\n"
     "      --reset             end connections by a reset: no ports wait in TIME_WAIT\n"
     "  -w, --workers N         threads of this program (1)\n"
@@ -65,6 +66,7 @@ enum {
     OPTION_PATH,
     OPTION_CHURN,
     OPTION_RESET,
+    OPTION_SPIN,
     OPTION_TIMEOUT,
     OPTION_WARMUP,
     OPTION_PROGRESS,
@@ -81,6 +83,7 @@ static const struct option names[] = {
     {"rate", required_argument, NULL, 'r'},
     {"churn", no_argument, NULL, OPTION_CHURN},
     {"reset", no_argument, NULL, OPTION_RESET},
+    {"spin", no_argument, NULL, OPTION_SPIN},
     {"workers", required_argument, NULL, 'w'},
     {"threads", required_argument, NULL, 'w'},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
@@ -215,6 +218,7 @@ static bool take(struct options *options, int option)
     case 'r': return take_rate(&options->rate);
     case OPTION_CHURN: options->churn = true; return true;
     case OPTION_RESET: options->reset = true; return true;
+    case OPTION_SPIN: options->spin = true; return true;
     case 'w': return take_unsigned("workers", WORKERS_MAX, &options->workers);
     case OPTION_TIMEOUT: return take_time("timeout", false, &options->timeout);
     case 'd': return take_time("duration", false, &options->duration);
@@ -265,6 +269,8 @@ static bool check_together(const struct options *options, bool sized)
         return wrong("--size: is for --protocol echo only");
     if (options->path && options->protocol != PROTOCOL_HTTP)
         return wrong("--path: is for --protocol http only");
+    if (options->spin && options->rate == 0)
+        return wrong("--spin: is for --rate only");
     if (options->churn && options->depth > 1)
         return wrong("--depth: with --churn there is one request to a connection");
     if (options->workers > options->connections)

@@ -25,6 +25,7 @@ struct options {
     unsigned depth;
     unsigned workers;
     double rate;       /* requests a second in all; 0: closed loop */
+    bool spin;         /* open loop: workers do not sleep */
     uint64_t requests; /* UINT64_MAX: no limit */
     uint64_t duration; /* ns; UINT64_MAX: no limit */
     uint64_t warmup;   /* ns */

@@ -14,8 +14,11 @@ struct pacer {
     lido_waker *waker; /* its own */
 };
 
-/* Makes the workers of a runtime to be sleep in this way. One runtime in a process. */
-void pace_configure(lido_config *config);
+/*
+ * Makes the workers of a runtime to be sleep in this way. `spin`: a worker that has a pacer does not
+ * sleep at all, for where the system takes long to wake a core. One runtime in a process.
+ */
+void pace_configure(lido_config *config, bool spin);
 
 /* From a task of that worker, which must be below PACE_WORKERS; NULL: no pacer any more. */
 void pace_set(unsigned worker, const struct pacer *pacer);

@@ -133,6 +133,7 @@ static void print_options(const struct options *options, unsigned workers, FILE 
     fprintf(out, "    \"workers\": %u,\n", workers);
     fprintf(out, "    \"churn\": %s,\n", bool_of(options->churn));
     fprintf(out, "    \"reset\": %s,\n", bool_of(options->reset));
+    fprintf(out, "    \"spin\": %s,\n", bool_of(options->spin));
     if (options->rate > 0)
         fprintf(out, "    \"rate\": %.15g,\n", options->rate);
     else

@@ -65,16 +65,15 @@ static int receive(struct stream_client *self, const lido_waker *waker)
 
 /* ---- Requests ---------------------------------------------------------------------------------- */
 
-/* So many bytes more have been written. */
-static void count_sent(struct stream_client *self, size_t bytes)
+/* So many bytes more have been written, since `began`. */
+static void count_sent(struct stream_client *self, size_t bytes, uint64_t began)
 {
     struct client *client = &self->client;
     struct lane *lane = client->lane;
     size_t size = lane->protocol->request_size;
-    uint64_t now = lane_is_open_loop(lane) ? lido_now() : 0;
     for (self->offset += bytes; self->offset >= size; self->offset -= size) {
-        if (now)
-            lane_sent(lane, client_request(client, client->sent), now);
+        if (lane_is_open_loop(lane))
+            lane_sent(lane, client_request(client, client->sent), began);
         client->sent++;
     }
 }
@@ -83,15 +82,17 @@ static void count_sent(struct stream_client *self, size_t bytes)
 static int transmit_some(struct stream_client *self, const lido_waker *waker)
 {
     struct client *client = &self->client;
+    struct lane *lane = client->lane;
+    uint64_t began = lane_is_open_loop(lane) ? lido_now() : 0;
     const char *bytes;
-    size_t size = staging_fill(&client->lane->staging, tag_of(self, client->sent),
+    size_t size = staging_fill(&lane->staging, tag_of(self, client->sent),
                                client->granted - client->sent, self->offset, &bytes);
     lido_op_write(&self->write, self->stream, bytes, size);
     ssize_t wrote = lido_op_try(&self->write, waker);
     if (wrote < 0 && wrote != -EAGAIN)
         return (int)wrote;
     if (wrote > 0)
-        count_sent(self, (size_t)wrote);
+        count_sent(self, (size_t)wrote, began);
     if (wrote == (ssize_t)size)
         return 1;
     self->blocked = true;

@@ -74,6 +74,11 @@ ran ./pkgconfig-cxx shared "$lib"
 ran ./cmake/find-package-shared shared
 ran ./cmake/find-package-static static
 
+# The load tool needs nothing but itself.
+tool=$(env -u LD_LIBRARY_PATH "$prefix/bin/lido-load" --version) || fail "lido-load exited with $?"
+[ "$tool" = "lido-load $LIDO_VERSION" ] || fail "lido-load says: $tool"
+echo "ok: lido-load"
+
 if grep -rIl -e "$LIDO_BUILD" -e "$work/first" "$prefix"; then
     fail "the files above name the build directory or the first prefix"
 fi

@@ -360,6 +360,16 @@ static void an_open_loop_sends_by_its_schedule(void **state)
     end();
 }
 
+static void a_worker_that_spins_sends_the_same(void **state)
+{
+    (void)state;
+    service_tcp(&service, echo);
+    run_load(WORDS("-r", "2000", "-d", "200ms", "-c", "4", "--spin", "--json", place("")), 0);
+    expect_number("requests", 400);
+    assert_int_equal(messages_seen(), 400);
+    end();
+}
+
 /* 200 requests were due while the server stood still: a tenth of all, the first of which waited for all
    of the stall. */
 static void a_stall_is_seen_by_all_that_were_due(void **state)
@@ -522,6 +532,7 @@ static void wrong_options_are_named(void **state)
         {{"-w", "2", "h:1"}, "--workers 2: there are no more connections than 1"},
         {{"-s", "4", "udp:h:1"}, "--size 4: a datagram has from 8"},
         {{"--churn", "-P2", "h:1"}, "--depth: with --churn"},
+        {{"--spin", "h:1"}, "--spin: is for --rate only"},
         {{"h:1", "more"}, "what is \"more\""},
         {{NULL}, "ADDRESS of the server is missing"},
         {{"nonsense"}, "nonsense: must be HOST:PORT"},
@@ -581,6 +592,7 @@ int main(void)
         TEST(pings_are_answered),
         TEST(http_is_spoken),
         TEST(an_open_loop_sends_by_its_schedule),
+        TEST(a_worker_that_spins_sends_the_same),
         TEST(a_stall_is_seen_by_all_that_were_due),
         TEST(what_is_due_and_not_answered_is_told),
         TEST(datagrams_come_back),
