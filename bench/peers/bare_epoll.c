@@ -1,6 +1,6 @@
 /*
  * The peer without a library: the loops that one would write by hand, with nothing in them that the job does
- * not ask for. Edge-triggered epoll. Each worker is a thread with a socket of its own, and they share nothing.
+ * not ask for. Edge-triggered epoll. Each worker is a thread with a socket of its own; they share nothing.
  *
  * Before the job --idle-threads N may stand: N further threads that do nothing. The kernel counts references
  * to descriptors only in a process of several threads, and this tells what that costs.

@@ -50,7 +50,8 @@ static void send_back(struct worker *worker, unsigned id, struct io_uring_recvms
     worker->lent++;
 }
 
-/* Without a buffer it begins again as soon as one has been given back. Other errors are those of what was sent. */
+/* Without a buffer it begins again as soon as one has been given back. Other errors are those of what was
+   sent. */
 static void on_received(struct worker *worker, const struct io_uring_cqe *completion)
 {
     int size = completion->res;

@@ -30,7 +30,8 @@ struct io_uring_sqe *ring_request(struct ring *ring);
 /* A request that receives may take any of the buffers. */
 void ring_let_choose(struct io_uring_sqe *request);
 
-/* Which buffer a completion is about, and where it is. The kernel may have it again from the next ring_run on. */
+/* Which buffer a completion is about, and where it is. Once given back the kernel may have it again from the
+   next ring_run on. */
 unsigned ring_chosen(const struct io_uring_cqe *completion);
 char *ring_buffer(const struct ring *ring, unsigned id);
 void ring_give_back(struct ring *ring, unsigned id);

@@ -188,7 +188,7 @@ static void on_bytes(struct worker *worker, struct connection *connection, unsig
         answer(worker, connection, id, size);
 }
 
-/* Without a buffer it is asked again: by then, at least those that have been given back meanwhile are free. */
+/* Without a buffer it is asked again: by then those that have been given back meanwhile are free. */
 static void on_received(struct worker *worker, struct connection *connection,
                         const struct io_uring_cqe *completion)
 {

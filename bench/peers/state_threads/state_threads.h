@@ -6,7 +6,7 @@
 
 #include "peer.h"
 
-/* The calling thread becomes the library's first. Not before fork: what waits for events belongs to a process. */
+/* The calling thread becomes the library's first. Not before fork: it belongs to a process. */
 void st_begin(void);
 
 /* A thread, or the program ends. */
