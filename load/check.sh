@@ -1,10 +1,11 @@
 #!/bin/sh
-# check.sh [--build DIR] [--rounds N] [--margin PERCENT]: lido-load beside wrk and redis-benchmark on the same server.
+# check.sh [--build DIR] [--rounds N] [--margin PERCENT]: lido-load beside wrk and redis-benchmark, on the
+# same server.
 #
-# One connection, one request at a time: all tools then measure the same round trip, so the medians of their p50
-# must agree within the margin (25). With 50 connections the tool matters as much as the server, and lido-load
-# must not be slower than the other by more than the margin.
-# The runs alternate, and the median of the rounds (5) counts. Exit status 1: they do not agree. 77: something is missing.
+# One connection, one request at a time: all tools then measure the same round trip, so the medians of their
+# p50 must agree within the margin (25). With 50 connections the tool matters as much as the server, and
+# lido-load must not be slower than the other by more than the margin. The runs alternate, and the median of
+# the rounds (5) counts. Exit status 1: they do not agree. 77: something is missing.
 
 set -eu
 

@@ -87,7 +87,7 @@ int run_collect(struct run *run, struct figures *figures)
 
 /* ---- Signals ----------------------------------------------------------------------------------- */
 
-/* The first ends the run, the next the process. */
+/* The first ends the run, the next the process. On the worker of the root, which it meets in a wait. */
 static int watch_signals(void *arg)
 {
     static const int signals[] = {SIGINT, SIGTERM};
@@ -98,6 +98,8 @@ static int watch_signals(void *arg)
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     run->signal = r;
+    if (run->lane_count == 0)
+        lido_cancel(run->root); /* it still looks for the server */
     for (unsigned i = 0; i < run->lane_count; i++)
         if (run->tasks[i])
             lido_cancel(run->tasks[i]);
@@ -183,6 +185,8 @@ static int connect_and_load(struct run *run)
 {
     const char *problem;
     int r = target_init(&run->target, run->options, &problem);
+    if (run->signal)
+        return -ECANCELED;
     if (r < 0)
         return complain_address(run->options->address, problem, r);
     r = make_lanes(run);
@@ -203,6 +207,7 @@ int run_load(void *arg)
         .path = run->options->path,
     };
     run->begun = true;
+    run->root = lido_self();
     int r = protocol_init(&run->protocol, &plan);
     if (r == 0)
         r = spawn_here(&watch, watch_signals, run);

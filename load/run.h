@@ -7,6 +7,7 @@
 struct run {
     const struct options *options;
     bool begun; /* the root fiber has, and says itself what goes wrong */
+    lido_task *root;
     struct protocol protocol;
     struct target target;
     struct lane *lanes;

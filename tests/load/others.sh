@@ -1,5 +1,5 @@
-# lido-load and the tools that others use, wrk and redis-benchmark, on the same server: both are content with it.
-# How their figures compare is for load/check.sh to say, on a machine that is quiet.
+# lido-load and the tools that others use, wrk and redis-benchmark, on the same server: both are content with
+# it. How their figures compare is for load/check.sh to say, on a machine that is quiet.
 
 . "$(dirname "$0")/../support/example.sh"
 need redis-benchmark wrk
