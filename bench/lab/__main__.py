@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 
 import plots
+from gate import KINDS as GATED
+from gate import gate
 from jobs import JOBS
 from kinds import KINDS, look
 from lab import Lab
@@ -22,22 +24,38 @@ from report import Failure, Report
 
 BENCH = Path(__file__).resolve().parent.parent
 RESULTS = BENCH / "results"
+INSTRUCTIONS = BENCH / "instructions.json"
 PUBLISHED = BENCH.parent / "docs/plots"
 
 
 def parse() -> argparse.Namespace:
     jobs = "\n".join(f"  {name:14}{job.__doc__.splitlines()[0]}" for name, job in JOBS.items())
     parser = argparse.ArgumentParser(
-        prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"jobs:\n{jobs}\n\npeers:\n  {', '.join(kind.name for kind in KINDS)}")
+        prog="./dev bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"jobs:\n{jobs}\n\npeers:\n  {', '.join(kind.name for kind in KINDS)}",
+    )
     parser.add_argument("jobs", nargs="*", metavar="JOB", help="what to measure; all, unless named")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a first impression only")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer and shorter rounds: a first impression only"
+    )
     parser.add_argument("--rounds", type=int, help="how often each is measured (5; quick: 3)")
     parser.add_argument("--seconds", type=float, help="under load, for each server and round (1; quick: 0.2)")
     parser.add_argument("--peers", default="", metavar="NAME,...", help="only these kinds")
     parser.add_argument("--build", type=Path, default=BENCH.parent / "build/release", help="what is measured")
-    parser.add_argument("--publish", type=Path, metavar="JSON",
-                        help="measure nothing; draw what is in a file for the README, into docs/plots/")
+    parser.add_argument(
+        "--publish",
+        type=Path,
+        metavar="JSON",
+        help="measure nothing; draw what is in a file for the README, into docs/plots/",
+    )
+    parser.add_argument(
+        "--gate", action="store_true", help="measure only whether instructions per request have grown"
+    )
+    parser.add_argument(
+        "--update", action="store_true", help="with --gate: take what was measured into the file"
+    )
     options = parser.parse_args()
     for job in options.jobs:
         if job not in JOBS:
@@ -65,12 +83,17 @@ def look_around(options: argparse.Namespace, report: Report) -> tuple[Lab, dict]
         report.say(f"peer      {kind.name:16} {kind.version}")
     for name, why in missing.items():
         report.say(f"MISSING   {name:16} {why}")
-    report.say(f"rounds    {options.rounds} of {options.seconds:g} s under load each"
-               f"{': --quick, a first impression only' if options.quick else ''}")
+    report.say(
+        f"rounds    {options.rounds} of {options.seconds:g} s under load each"
+        f"{': --quick, a first impression only' if options.quick else ''}"
+    )
     about = {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": machine.commit,
-        "command": " ".join(["./dev bench", *sys.argv[1:]]), "quick": options.quick,
-        "machine": machine.as_json(), "peers": {kind.name: kind.version for kind in kinds},
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": machine.commit,
+        "command": " ".join(["./dev bench", *sys.argv[1:]]),
+        "quick": options.quick,
+        "machine": machine.as_json(),
+        "peers": {kind.name: kind.version for kind in kinds},
         "missing": missing,
     }
     return Lab(build, machine, report, kinds, options.rounds, options.seconds, options.quick), about
@@ -90,8 +113,12 @@ def main() -> None:
         plots.draw(options.publish, PUBLISHED, print)
         shutil.copy(options.publish, PUBLISHED / "figures.json")
         return
+    if options.gate:
+        options.kinds = options.kinds or list(GATED)
     report = Report()
     lab, about = look_around(options, report)
+    if options.gate:
+        sys.exit(gate(lab, INSTRUCTIONS, options.update))
     path = RESULTS / time.strftime(f"%Y%m%d-%H%M%S-{about['commit']}.json", time.gmtime())
     try:
         for job in options.jobs or JOBS:

@@ -57,8 +57,14 @@ class Figure:
 
     def as_json(self) -> dict:
         entry = {
-            "job": self.job, "case": self.case, "kind": self.kind, "what": self.what, "unit": self.unit,
-            "median": self.median, "min": min(self.values), "max": max(self.values),
+            "job": self.job,
+            "case": self.case,
+            "kind": self.kind,
+            "what": self.what,
+            "unit": self.unit,
+            "median": self.median,
+            "min": min(self.values),
+            "max": max(self.values),
             "rounds": len(self.values),
         }
         if self.goal is not None:

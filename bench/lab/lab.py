@@ -7,7 +7,7 @@ from pathlib import Path
 
 from figures import Column
 from kinds import Available
-from loads import Cost, Target, closed
+from loads import Cost, Target, closed, figures_in, run
 from machine import Machine
 from report import Report
 from server import Server
@@ -28,8 +28,8 @@ class Lab:
     def program(self, name: str) -> str:
         return str(self.build / name)
 
-    def doing(self, job: str, workers: int = 1) -> list[Available]:
-        return [kind for kind in self.kinds if kind.does(job, workers)]
+    def doing(self, job: str, workers: int = 1, connections: int = 1) -> list[Available]:
+        return [kind for kind in self.kinds if kind.does(job, workers, connections)]
 
     def kind(self, name: str) -> Available | None:
         return next((kind for kind in self.kinds if kind.name == name), None)
@@ -46,6 +46,21 @@ class Lab:
         for number in range(self.rounds):
             yield from kinds if number % 2 == 0 else reversed(kinds)
 
+    def run_in_turn(self, job: str, workers: int, own: dict[str, list[str]]) -> dict[str, Column]:
+        """A job without a server: programs that print figures of their own, a column for each name. `own`:
+        lido's commands, by kind; its server does no such job. What a program does not do, its kind has not.
+        """
+        commands = {name: command for name, command in own.items() if self.kind(name)}
+        commands |= {kind.name: kind.command(job, workers) for kind in self.doing(job, workers)}
+        columns: dict[str, Column] = {}
+        repeat = ["--repeat", "5" if self.quick else "9"]
+        for _ in range(self.rounds):
+            for name, command in commands.items():
+                # Not pinned: one worker has helpers in other threads, as its peers have.
+                for figure in figures_in(run([*command, *repeat], self.machine.all_cpus)):
+                    columns.setdefault(figure.name, Column("time", "ns")).add(name, figure.median)
+        return columns
+
     def measure(self, job: str, workers: int, load: Callable[[Server], Cost]) -> list[Column]:
         """One server at a time, each started anew for each of its turns: a process may be lucky with
         its memory."""
@@ -57,14 +72,15 @@ class Lab:
             rate.add(kind.name, cost.rate)
         return [cpu, rate]
 
-    def measure_echo(self, kinds: list[Available], workers: int, connections: int,
-                     size: int = 64) -> list[Column]:
+    def measure_echo(
+        self, kinds: list[Available], workers: int, connections: int, size: int = 64
+    ) -> list[Column]:
         """As many servers at a time as the load has descriptors for, which take turns of milliseconds."""
         cpu, rate = Column("CPU/request", "ns"), Column("rate", "1/s")
         together = max(1, (self.machine.descriptors - SPARE_DESCRIPTORS) // connections)
         for _ in range(self.rounds):
             for first in range(0, len(kinds), together):
-                group = kinds[first:first + together]
+                group = kinds[first : first + together]
                 for kind, cost in zip(group, self._echo_round(group, workers, connections, size)):
                     cpu.add(kind.name, cost.cpu_ns)
                     rate.add(kind.name, cost.rate)

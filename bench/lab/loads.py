@@ -17,11 +17,32 @@ LONGEST = 600  # seconds
 def run(command: Sequence[str], cpus: set[int], statuses: tuple[int, ...] = (0,)) -> str:
     """What a load prints. One that fails ends the run: half a load is no figure."""
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=LONGEST,
-        preexec_fn=lambda: os.sched_setaffinity(0, cpus))  # pylint: disable=subprocess-popen-preexec-fn
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST,
+        preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+    )  # pylint: disable=subprocess-popen-preexec-fn
     if done.returncode not in statuses:
         raise Failure(f"the load failed: {' '.join(command)}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+@dataclass(frozen=True)
+class Line:
+    """A figure of a program that repeats by itself."""
+
+    name: str
+    median: float
+    least: float
+    most: float
+
+
+def figures_in(out: str) -> list[Line]:
+    """The lines NAME MEDIAN MIN MAX that such a program prints."""
+    lines = [line.split() for line in out.splitlines()]
+    return [Line(fields[0], *map(float, fields[1:4])) for fields in lines]
 
 
 @dataclass(frozen=True)
@@ -72,8 +93,9 @@ def lido_load(program: str, server: Server, cpus: set[int], *arguments: str, sch
 
 def wrk(server: Server, cpus: set[int], seconds: float, connections: int) -> float:
     """Requests per second."""
-    out = run(["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s",
-               f"http://{server.address}/"], cpus)
+    out = run(
+        ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", f"http://{server.address}/"], cpus
+    )
     if "Socket errors" in out or "Non-2xx" in out:
         raise Failure(f"wrk: {out}")
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
@@ -82,8 +104,25 @@ def wrk(server: Server, cpus: set[int], seconds: float, connections: int) -> flo
 def redis_benchmark(server: Server, cpus: set[int], requests: int, connections: int, depth: int) -> float:
     """Requests per second."""
     host, port = server.address.rsplit(":", 1)
-    out = run(["redis-benchmark", "-h", host, "-p", port, "-t", "ping_mbulk", "-n", str(requests),
-               "-c", str(connections), "-P", str(depth), "--csv"], cpus)
+    out = run(
+        [
+            "redis-benchmark",
+            "-h",
+            host,
+            "-p",
+            port,
+            "-t",
+            "ping_mbulk",
+            "-n",
+            str(requests),
+            "-c",
+            str(connections),
+            "-P",
+            str(depth),
+            "--csv",
+        ],
+        cpus,
+    )
     return float(re.search(r'"PING_MBULK","([\d.]+)"', out)[1])
 
 

@@ -48,17 +48,26 @@ class Machine:
         return self.load_cpu if workers == 1 else self.all_cpus
 
     def as_json(self) -> dict:
-        return {"cpu": self.cpu, "cores": self.cores, "kernel": self.kernel, "load": round(self.busy, 2),
-                "pinned": self.pinned, "descriptors": self.descriptors,
-                "compiler": self.compiler, "flags": self.flags}
+        return {
+            "cpu": self.cpu,
+            "cores": self.cores,
+            "kernel": self.kernel,
+            "load": round(self.busy, 2),
+            "pinned": self.pinned,
+            "descriptors": self.descriptors,
+            "compiler": self.compiler,
+            "flags": self.flags,
+        }
 
     def introduce(self, say) -> None:
         say(f"machine   {self.cpu}, {self.cores} cores, {self.kernel}, load {self.busy:.2f}")
         say(f"compiler  {self.compiler}, {self.flags}")
         say(f"commit    {self.commit}")
         if self.pinned:
-            say(f"cpus      server on {min(self.server_cpu)}, load on {min(self.load_cpu)};"
-                " not pinned with more than one worker")
+            say(
+                f"cpus      server on {min(self.server_cpu)}, load on {min(self.load_cpu)};"
+                " not pinned with more than one worker"
+            )
         else:
             say("cpus      not pinned: there are not two")
         if self.busy > 0.5:

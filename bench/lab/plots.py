@@ -31,8 +31,11 @@ def draw(path: Path, folder: Path, say: Callable[[str], None]) -> None:
 
 def pick(figures: list[dict], job: str, case: str, what: str) -> dict[str, dict]:
     """The figures of one column of one table, by kind."""
-    return {figure["kind"]: figure for figure in figures
-            if (figure["job"], figure["case"], figure["what"]) == (job, case, what)}
+    return {
+        figure["kind"]: figure
+        for figure in figures
+        if (figure["job"], figure["case"], figure["what"]) == (job, case, what)
+    }
 
 
 def colour(kind: str) -> str:
@@ -43,17 +46,22 @@ def gnuplot(script: str) -> None:
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
-def bars(values: dict[str, dict], output: Path, title: str, unit: str, scale: float = 1, log: bool = False) -> bool:
+def bars(
+    values: dict[str, dict], output: Path, title: str, unit: str, scale: float = 1, log: bool = False
+) -> bool:
     """A bar for each kind, the least at the top, with its extremes as whiskers."""
     if not values:
         return False
     ranked = sorted(values.items(), key=lambda item: -item[1]["median"])
     rows = "\n".join(
         f'{y} {figure["median"] / scale} {figure["min"] / scale} {figure["max"] / scale} "{kind}" {colour(kind)}'
-        for y, (kind, figure) in enumerate(ranked))
+        for y, (kind, figure) in enumerate(ranked)
+    )
     # A bar of a log scale begins somewhere: a half of the least value.
     origin = min(figure["median"] for figure in values.values()) / scale / 2 if log else 0
-    gnuplot(COMMON.format(height=90 + 26 * len(ranked), output=output, title=title, grid="x") + f"""
+    gnuplot(
+        COMMON.format(height=90 + 26 * len(ranked), output=output, title=title, grid="x")
+        + f"""
 $rows << END
 {rows}
 END
@@ -64,40 +72,70 @@ set xrange [{origin}:*]
 set style fill solid
 plot $rows using ({origin}):1:({origin}):2:($1-0.36):($1+0.36):6:ytic(5) with boxxyerror lc rgb variable notitle, \\
      $rows using 2:1:3:4 with xerrorbars pt 0 lc rgb "#303030" notitle
-""")
+"""
+    )
     return True
 
 
 def echo(figures: list[dict], output: Path) -> bool:
-    return bars(pick(figures, "echo", "64 B, 64 connections, 1 worker", "CPU/request"), output,
-                "TCP echo of 64 B, 64 connections, 1 worker: CPU time of the server per request",
-                "microseconds", 1000)
+    return bars(
+        pick(figures, "echo", "64 B, 64 connections, 1 worker", "CPU/request"),
+        output,
+        "TCP echo of 64 B, 64 connections, 1 worker: CPU time of the server per request",
+        "microseconds",
+        1000,
+    )
 
 
 def memory(figures: list[dict], output: Path) -> bool:
-    return bars(pick(figures, "memory", "10000 connections", "resident"), output,
-                "Memory of the server per idle connection, beyond the kernel's sockets", "bytes (log)", log=True)
+    return bars(
+        pick(figures, "memory", "10000 connections", "resident"),
+        output,
+        "Memory of the server per idle connection, beyond the kernel's sockets",
+        "bytes (log)",
+        log=True,
+    )
 
 
 def latency(figures: list[dict], output: Path) -> bool:
     """p50 dotted and p99 solid over the rate; only a few kinds, so that they can be told apart."""
     shares = ("30 %", "60 %", "90 %")
-    shown = {"lido": "#2f6f9f", "bare epoll": "#606060", "libuv": "#c08030", "tokio": "#b04040", "Go": "#40a070"}
+    shown = {
+        "lido": "#2f6f9f",
+        "bare epoll": "#606060",
+        "libuv": "#c08030",
+        "tokio": "#b04040",
+        "Go": "#40a070",
+    }
     blocks, curves = [], []
     for index, (kind, rgb) in enumerate(shown.items()):
-        points = [(share, pick(figures, "latency", share, "p50").get(kind),
-                   pick(figures, "latency", share, "p99").get(kind)) for share in shares]
+        points = [
+            (
+                share,
+                pick(figures, "latency", share, "p50").get(kind),
+                pick(figures, "latency", share, "p99").get(kind),
+            )
+            for share in shares
+        ]
         if any(p50 is None or p99 is None for _, p50, p99 in points):
             continue
         rows = "\n".join(f"{share.split()[0]} {p50['median']} {p99['median']}" for share, p50, p99 in points)
         blocks.append(f"$curve{index} << END\n{rows}\nEND")
-        curves += [f'$curve{index} using 1:3 with linespoints lw 2 pt 7 ps 0.6 lc rgb "{rgb}" title "{kind} p99"',
-                   f'$curve{index} using 1:2 with lines lw 1 dt 3 lc rgb "{rgb}" title "{kind} p50"']
+        curves += [
+            f'$curve{index} using 1:3 with linespoints lw 2 pt 7 ps 0.6 lc rgb "{rgb}" title "{kind} p99"',
+            f'$curve{index} using 1:2 with lines lw 1 dt 3 lc rgb "{rgb}" title "{kind} p50"',
+        ]
     if not curves:
         return False
-    gnuplot(COMMON.format(height=420, output=output, grid="x y",
-                          title="Latency of an echo under an open load, 64 connections, 1 worker")
-            + "\n".join(blocks) + f"""
+    gnuplot(
+        COMMON.format(
+            height=420,
+            output=output,
+            grid="x y",
+            title="Latency of an echo under an open load, 64 connections, 1 worker",
+        )
+        + "\n".join(blocks)
+        + f"""
 set xlabel "requests per second, % of what lido answers at most" noenhanced
 set ylabel "microseconds (log)"
 set logscale y
@@ -105,25 +143,46 @@ set xtics (30, 60, 90)
 set xrange [25:95]
 set key outside right
 plot {", ".join(curves)}
-""")
+"""
+    )
     return True
 
 
 def sched(figures: list[dict], output: Path) -> bool:
     """Groups of bars, a group for each benchmark."""
-    names = ("spawn_join", "chained_spawn", "spawn_many_local", "spawn_many_remote_idle", "yield_many", "ping_pong",
-             "channel", "oneshot")
-    shown = {"lido": "#2f6f9f", "lido stealing": "#7fb0d0", "tokio": "#b04040", "Go": "#40a070",
-             "Boost.Fiber": "#c08030", "State Threads": "#a0a0a0"}
+    names = (
+        "spawn_join",
+        "chained_spawn",
+        "spawn_many_local",
+        "spawn_many_remote_idle",
+        "yield_many",
+        "ping_pong",
+        "channel",
+        "oneshot",
+    )
+    shown = {
+        "lido": "#2f6f9f",
+        "lido stealing": "#7fb0d0",
+        "tokio": "#b04040",
+        "Go": "#40a070",
+        "Boost.Fiber": "#c08030",
+        "State Threads": "#a0a0a0",
+    }
     costs = {name: pick(figures, "sched", f"{name}, 1 worker", "time") for name in names}
     if not any(costs.values()):
         return False
     rows = "\n".join(
-        f'"{name}" ' + " ".join(str(costs[name][kind]["median"]) if kind in costs[name] else "NaN" for kind in shown)
-        for name in names)
-    series = ", ".join(f'$rows using {column}:xtic(1) lc rgb "{rgb}" title "{kind}"'
-                       for column, (kind, rgb) in enumerate(shown.items(), start=2))
-    gnuplot(COMMON.format(height=420, output=output, grid="y", title="Schedulers, one worker: time per operation") + f"""
+        f'"{name}" '
+        + " ".join(str(costs[name][kind]["median"]) if kind in costs[name] else "NaN" for kind in shown)
+        for name in names
+    )
+    series = ", ".join(
+        f'$rows using {column}:xtic(1) lc rgb "{rgb}" title "{kind}"'
+        for column, (kind, rgb) in enumerate(shown.items(), start=2)
+    )
+    gnuplot(
+        COMMON.format(height=420, output=output, grid="y", title="Schedulers, one worker: time per operation")
+        + f"""
 $rows << END
 {rows}
 END
@@ -136,7 +195,8 @@ set ylabel "ns (log)"
 set xtics rotate by -25 noenhanced
 set key outside right
 plot {series}
-""")
+"""
+    )
     return True
 
 

@@ -55,8 +55,16 @@ class Report:
         self.figures.append(figure)
         return with_range(figure, 2)
 
-    def goal(self, job: str, case: str, what: str, unit: str, values: Series, goal: float | None,
-             least: bool = False) -> None:
+    def goal(
+        self,
+        job: str,
+        case: str,
+        what: str,
+        unit: str,
+        values: Series,
+        goal: float | None,
+        least: bool = False,
+    ) -> None:
         """A figure by itself, with a goal or, as a control, without one."""
         figure = Figure(job, case, "", what, unit, values, goal, least)
         self.figures.append(figure)

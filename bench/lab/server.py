@@ -18,8 +18,12 @@ class Server:
         self.command = command
         # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
         self._process = subprocess.Popen(
-            [*wrapper, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+            [*wrapper, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+        )
         line = self._process.stdout.readline()
         if not line.startswith("listening on "):
             self._process.kill()

@@ -127,7 +127,7 @@ struct Pair {
     }
 
     std::array<Socket, 2> ends;
-    std::array<std::array<char, PEER_READ_OWN>, 2> buffers;
+    std::array<std::array<char, PEER_READ_SHARED>, 2> buffers;
 };
 
 using SharedPair = std::shared_ptr<Pair>;

@@ -72,11 +72,14 @@ static void shut(st_netfd_t socket, int how)
 static void *copy(void *arg)
 {
     struct direction *direction = arg;
-    char buffer[PEER_READ_OWN];
+    char *buffer = malloc(PEER_READ_SHARED); /* as large as a thread's stack */
     ssize_t size;
-    while ((size = st_read(direction->from, buffer, sizeof(buffer), FOR_EVER)) > 0)
+    if (!buffer)
+        bench_die("memory");
+    while ((size = st_read(direction->from, buffer, PEER_READ_SHARED, FOR_EVER)) > 0)
         if (st_write(direction->to, buffer, (size_t)size, FOR_EVER) < 0)
             size = -1;
+    free(buffer);
     if (size == 0) {
         shut(direction->to, SHUT_WR);
     } else {

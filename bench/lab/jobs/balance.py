@@ -23,8 +23,9 @@ def busier_by_other(server: Server, lab: Lab, seconds: float) -> float:
     """CPU time of the busiest thread under load by that of the next."""
     before = thread_ticks(server)
     closed(lab.program("bench/load"), [Target(server, 64)], lab.machine.all_cpus, seconds)
-    spent = sorted((ticks - before.get(thread, 0) for thread, ticks in thread_ticks(server).items()),
-                   reverse=True)
+    spent = sorted(
+        (ticks - before.get(thread, 0) for thread, ticks in thread_ticks(server).items()), reverse=True
+    )
     return spent[0] / max(1, spent[1] if len(spent) > 1 else 0)
 
 

@@ -22,15 +22,21 @@ def echo(lab: Lab) -> None:
 def echo_case(lab: Lab, workers: int, connections: int, size: int) -> None:
     """One table. The goals are for small messages and one worker, where the loop is the limit."""
     case = f"{size} B, {connections} connections, {workers} worker{'s' if workers > 1 else ''}"
-    columns = lab.measure_echo(lab.doing("echo", workers), workers, connections, size)
+    columns = lab.measure_echo(lab.doing("echo", workers, connections), workers, connections, size)
     lab.report.table("echo", case, columns)
     costs = columns[0].series
     if "bare epoll" not in costs or workers > 1 or size > 64:
         return
     for kind, limit in LIMITS.items():
         if kind in costs:
-            lab.report.goal("echo", case, f"{kind} / bare epoll", "x", ratio(costs[kind], costs["bare epoll"]),
-                            limit if connections in (64, 1000) else None)
+            lab.report.goal(
+                "echo",
+                case,
+                f"{kind} / bare epoll",
+                "x",
+                ratio(costs[kind], costs["bare epoll"]),
+                limit if connections in (64, 1000) else None,
+            )
 
 
 def growth(lab: Lab) -> None:
@@ -42,17 +48,27 @@ def growth(lab: Lab) -> None:
         with ExitStack() as stack:
             cases = [(kind, workers) for kind in kinds for workers in (1, 2, 4)]
             # All of them on all CPUs: one worker that is pinned is another thing.
-            servers = [stack.enter_context(lab.start_anywhere(kind, "echo", workers))
-                       for kind, workers in cases]
-            found = closed(lab.program("bench/load"), [Target(server, 64) for server in servers],
-                           lab.machine.all_cpus, lab.seconds)
+            servers = [
+                stack.enter_context(lab.start_anywhere(kind, "echo", workers)) for kind, workers in cases
+            ]
+            found = closed(
+                lab.program("bench/load"),
+                [Target(server, 64) for server in servers],
+                lab.machine.all_cpus,
+                lab.seconds,
+            )
         for (kind, workers), cost in zip(cases, found, strict=True):
             costs.add(f"{kind.name} x {workers}", cost.cpu_ns)
     for kind in kinds:
         for workers in (2, 4):
-            lab.report.goal("growth", f"{workers} workers", f"{kind.name}: {workers} workers / 1", "x",
-                            ratio(costs.series[f"{kind.name} x {workers}"], costs.series[f"{kind.name} x 1"]),
-                            1.05 if kind.name == "lido" else None)
+            lab.report.goal(
+                "growth",
+                f"{workers} workers",
+                f"{kind.name}: {workers} workers / 1",
+                "x",
+                ratio(costs.series[f"{kind.name} x {workers}"], costs.series[f"{kind.name} x 1"]),
+                1.05 if kind.name == "lido" else None,
+            )
 
 
 def crowd(lab: Lab) -> None:
@@ -64,9 +80,18 @@ def crowd(lab: Lab) -> None:
         costs = []
         for _ in range(lab.rounds):
             with lab.start(kind, "echo") as alone, lab.start(kind, "echo") as crowded:
-                few, many = closed(lab.program("bench/load"),
-                                   [Target(alone, 64), Target(crowded, 10_000, active=64)],
-                                   lab.machine.load_cpu, lab.seconds)
+                few, many = closed(
+                    lab.program("bench/load"),
+                    [Target(alone, 64), Target(crowded, 10_000, active=64)],
+                    lab.machine.load_cpu,
+                    lab.seconds,
+                )
             costs.append(many.cpu_ns / few.cpu_ns)
-        lab.report.goal("crowd", "64 of 10 000", f"{kind.name}: 64 of 10 000 / 64 alone", "x", costs,
-                        None if kind.name == "bare epoll" else 1.05)
+        lab.report.goal(
+            "crowd",
+            "64 of 10 000",
+            f"{kind.name}: 64 of 10 000 / 64 alone",
+            "x",
+            costs,
+            None if kind.name == "bare epoll" else 1.05,
+        )

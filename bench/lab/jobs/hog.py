@@ -25,7 +25,9 @@ def kinds_of(lab: Lab) -> list[Available]:
 
 def hog(lab: Lab) -> None:
     """Echo beside a task that computes for 200 of every 220 ms, 2 workers"""
-    lab.report.heading("Echo, 2 workers, 400 messages a second, beside a task that computes for 200 of 220 ms")
+    lab.report.heading(
+        "Echo, 2 workers, 400 messages a second, beside a task that computes for 200 of 220 ms"
+    )
     columns = {name: Column(name, "ms") for name in ("p50", "p99", "max")}
     alone = Column("p99 without", "ms")
     for kind in lab.in_turn(kinds_of(lab)):
@@ -41,5 +43,11 @@ def hog(lab: Lab) -> None:
 
 def latency_of(lab: Lab, kind: Available, job: str, *further: str) -> dict:
     with lab.start(kind, job, 2, *further) as server:
-        return lido_load(lab.program("load/lido-load"), server, lab.machine.all_cpus, *LOAD,
-                         "--duration", str(3 * lab.seconds))["latency_ns"]
+        return lido_load(
+            lab.program("load/lido-load"),
+            server,
+            lab.machine.all_cpus,
+            *LOAD,
+            "--duration",
+            str(3 * lab.seconds),
+        )["latency_ns"]

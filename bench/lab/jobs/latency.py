@@ -16,17 +16,27 @@ def latency(lab: Lab) -> None:
         lab.report.skip("latency", "lido's server is not built")
         return
     full = saturation(lab)
-    lab.report.heading(f"Latency of an echo of 64 B, open loop, 64 connections, 1 worker; 100 % is what lido"
-                       f" answers in a closed loop: {full:.0f} requests per second")
+    lab.report.heading(
+        f"Latency of an echo of 64 B, open loop, 64 connections, 1 worker; 100 % is what lido"
+        f" answers in a closed loop: {full:.0f} requests per second"
+    )
     for share in SHARES:
         rate = full * share / 100
         columns = {name: Column(label, "us") for name, label in QUANTILES.items()}
         answered = Column("answered", "%")
         for kind in lab.in_turn(kinds):
             with lab.start(kind, "echo") as server:
-                result = lido_load(lab.program("load/lido-load"), server, lab.machine.load_cpu,
-                                   "--connections", CONNECTIONS, "--rate", f"{rate:.0f}",
-                                   "--duration", str(2 * lab.seconds))
+                result = lido_load(
+                    lab.program("load/lido-load"),
+                    server,
+                    lab.machine.load_cpu,
+                    "--connections",
+                    CONNECTIONS,
+                    "--rate",
+                    f"{rate:.0f}",
+                    "--duration",
+                    str(2 * lab.seconds),
+                )
             for name, column in columns.items():
                 column.add(kind.name, result["latency_ns"][name] / 1000)
             answered.add(kind.name, 100 * result["rate"] / rate)
@@ -38,7 +48,14 @@ def saturation(lab: Lab) -> float:
     rates = []
     for _ in range(3):
         with lab.start(lab.kind("lido"), "echo") as server:
-            result = lido_load(lab.program("load/lido-load"), server, lab.machine.load_cpu,
-                               "--connections", CONNECTIONS, "--duration", str(lab.seconds))
+            result = lido_load(
+                lab.program("load/lido-load"),
+                server,
+                lab.machine.load_cpu,
+                "--connections",
+                CONNECTIONS,
+                "--duration",
+                str(lab.seconds),
+            )
         rates.append(result["rate"])
     return sorted(rates)[1]

@@ -14,10 +14,12 @@ def memory(lab: Lab) -> None:
     """Memory of the server per idle connection, of 10 000"""
     lab.report.heading("Memory of the server per idle connection, beyond the kernel's sockets")
     resident, tables = Column("resident", "bytes"), Column("page tables", "bytes")
-    for kind in lab.in_turn(lab.doing("echo")):
+    for kind in lab.in_turn(lab.doing("echo", 1, CONNECTIONS)):
         with lab.start(kind, "echo") as server:
-            out = run([lab.program("bench/idle"), str(server.pids()[-1]), str(CONNECTIONS), server.address],
-                      lab.machine.load_cpu)
+            out = run(
+                [lab.program("bench/idle"), str(server.pids()[-1]), str(CONNECTIONS), server.address],
+                lab.machine.load_cpu,
+            )
         found = re.search(r"rss_bytes (\S+) page_table_bytes (\S+)", out)
         resident.add(kind.name, float(found[1]))
         tables.add(kind.name, float(found[2]))

@@ -15,8 +15,10 @@ def proxy(lab: Lab) -> None:
         cpu, rate = Column("CPU", "ns/KiB"), Column("throughput", "MB/s")
         for kind in lab.in_turn(lab.doing("proxy")):
             # The other end of the proxy is the sink that bench/bulk opens and names.
-            out = run([lab.program("bench/bulk"), "--bytes", str(size), "--",
-                       *kind.command("proxy", 1, *further)], lab.machine.all_cpus)
+            out = run(
+                [lab.program("bench/bulk"), "--bytes", str(size), "--", *kind.command("proxy", 1, *further)],
+                lab.machine.all_cpus,
+            )
             found = re.search(r"throughput (\S+) cpu_ns_per_kib (\S+)", out)
             rate.add(kind.name, float(found[1]))
             cpu.add(kind.name, float(found[2]))

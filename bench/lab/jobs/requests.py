@@ -62,8 +62,17 @@ def udp(lab: Lab) -> None:
 def by_lido_load(lab: Lab, server: Server, *arguments: str, scheme: str = "") -> Cost:
     """A closed loop of lido-load; the cost is that of all it has asked for."""
     cpu = server.cpu_ns()
-    result = lido_load(lab.program("load/lido-load"), server, lab.machine.load_cpu, *arguments,
-                       "--warmup", "0", "--duration", str(lab.seconds), scheme=scheme)
+    result = lido_load(
+        lab.program("load/lido-load"),
+        server,
+        lab.machine.load_cpu,
+        *arguments,
+        "--warmup",
+        "0",
+        "--duration",
+        str(lab.seconds),
+        scheme=scheme,
+    )
     return Cost(result["rate"], (server.cpu_ns() - cpu) / result["requests"])
 
 
@@ -80,18 +89,46 @@ def load_tools(lab: Lab) -> None:
     for _ in range(lab.rounds):
         with lab.start(kind, "http") as server:
             rates.add("wrk", wrk(server, cpus, lab.seconds, 64))
-            rates.add("lido-load http", lido_load(
-                program, server, cpus, "--protocol", "http", "--connections", "64",
-                "--duration", str(lab.seconds))["rate"])
+            rates.add(
+                "lido-load http",
+                lido_load(
+                    program,
+                    server,
+                    cpus,
+                    "--protocol",
+                    "http",
+                    "--connections",
+                    "64",
+                    "--duration",
+                    str(lab.seconds),
+                )["rate"],
+            )
         with lab.start(kind, "ping") as server:
             for depth in (1, 16):
-                rates.add(f"redis-benchmark -P {depth}",
-                          redis_benchmark(server, cpus, requests * depth, 50, depth))
-                rates.add(f"lido-load ping -P {depth}", lido_load(
-                    program, server, cpus, "--protocol", "ping", "--connections", "50",
-                    "--depth", str(depth), "--duration", str(lab.seconds))["rate"])
+                rates.add(
+                    f"redis-benchmark -P {depth}", redis_benchmark(server, cpus, requests * depth, 50, depth)
+                )
+                rates.add(
+                    f"lido-load ping -P {depth}",
+                    lido_load(
+                        program,
+                        server,
+                        cpus,
+                        "--protocol",
+                        "ping",
+                        "--connections",
+                        "50",
+                        "--depth",
+                        str(depth),
+                        "--duration",
+                        str(lab.seconds),
+                    )["rate"],
+                )
     lab.report.table("load", "rate", [rates])
     series = rates.series
-    for ours, theirs in (("lido-load http", "wrk"), ("lido-load ping -P 1", "redis-benchmark -P 1"),
-                         ("lido-load ping -P 16", "redis-benchmark -P 16")):
+    for ours, theirs in (
+        ("lido-load http", "wrk"),
+        ("lido-load ping -P 1", "redis-benchmark -P 1"),
+        ("lido-load ping -P 16", "redis-benchmark -P 16"),
+    ):
         lab.report.goal("load", "rate", f"{ours} / {theirs}", "x", ratio(series[ours], series[theirs]), None)

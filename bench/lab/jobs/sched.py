@@ -1,59 +1,44 @@
 """The scheduler benchmarks: tokio's own, and the like, in lido and in its peers."""
 
-from dataclasses import dataclass
-
 from figures import Column, ratio
 from lab import Lab
-from loads import run
 
 # How many times as fast as tokio. What else is measured may not be slower. A write, a read and a share of an
 # epoll_wait is what a bare loop takes for a notify, too.
-FOUR_TIMES = ("spawn_many_local", "spawn_many_task", "spawn_many_remote_idle", "chained_spawn", "spawn_join",
-              "yield_many", "ping_pong")
+FOUR_TIMES = (
+    "spawn_many_local",
+    "spawn_many_task",
+    "spawn_many_remote_idle",
+    "chained_spawn",
+    "spawn_join",
+    "yield_many",
+    "ping_pong",
+)
 # After its first section a task of tokio's has no worker any more, and the next ones cost it nothing.
 OTHERWISE = ("section", "section_delay")
 
 # Of the design, in ns on one worker.
-LIMITS = {"yield_many": 6, "spawn_join": 30, "spawn_many_remote_idle": 60, "chained_spawn": 25, "ping_pong": 80,
-          "channel": 10, "section": 60, "section_delay": 100_000}
-
-
-@dataclass(frozen=True)
-class Contender:
-    name: str
-    command: tuple[str, ...]
-
-
-def contenders(lab: Lab, workers: int) -> list[Contender]:
-    """lido's two schedulers and the peers that run tasks."""
-    repeat = ("--repeat", "5" if lab.quick else "9")
-    count = ("--workers", str(workers))
-    found = [Contender(name, (lab.program("bench/sched"), "--scheduler", scheduler, *count, *repeat))
-             for name, scheduler in (("lido", "io-pool"), ("lido stealing", "work-stealing"))
-             if lab.kind(name)]
-    for kind in lab.doing("sched", workers):
-        found.append(Contender(kind.name, (*kind.command("sched", workers), *repeat)))
-    return found
-
-
-def measure(lab: Lab, workers: int) -> dict[str, Column]:
-    """A column for each benchmark. A peer that does not have one is not in its column."""
-    columns: dict[str, Column] = {}
-    for _ in range(lab.rounds):
-        for contender in contenders(lab, workers):
-            # Not pinned: one worker has helpers in other threads, as its peers have.
-            out = run(contender.command, lab.machine.all_cpus)
-            for line in out.splitlines():
-                name, median, *_ = line.split()
-                columns.setdefault(name, Column("time", "ns")).add(contender.name, float(median))
-    return columns
+LIMITS = {
+    "yield_many": 6,
+    "spawn_join": 30,
+    "spawn_many_remote_idle": 60,
+    "chained_spawn": 25,
+    "ping_pong": 80,
+    "channel": 10,
+    "section": 60,
+    "section_delay": 100_000,
+}
 
 
 def sched(lab: Lab) -> None:
     """Spawning, yielding, messages, blocking sections: tokio's scheduler benchmarks and more, 1 and 2 workers"""
     lab.report.heading("Schedulers: time per operation")
     for workers in (1, 2):
-        for name, column in measure(lab, workers).items():
+        ours = {
+            kind: [lab.program("bench/sched"), "--scheduler", scheduler, "--workers", str(workers)]
+            for kind, scheduler in (("lido", "io-pool"), ("lido stealing", "work-stealing"))
+        }
+        for name, column in lab.run_in_turn("sched", workers, ours).items():
             case = f"{name}, {workers} worker{'s' if workers > 1 else ''}"
             lab.report.table("sched", case, [column])
             judge(lab, case, name, workers, column)
@@ -67,5 +52,12 @@ def judge(lab: Lab, case: str, name: str, workers: int, column: Column) -> None:
         return
     for ours in ("lido", "lido stealing"):
         if ours in costs:
-            lab.report.goal("sched", case, f"tokio / {ours}", "x", ratio(costs["tokio"], costs[ours]),
-                            4.0 if name in FOUR_TIMES else 1.0, least=True)
+            lab.report.goal(
+                "sched",
+                case,
+                f"tokio / {ours}",
+                "x",
+                ratio(costs["tokio"], costs[ours]),
+                4.0 if name in FOUR_TIMES else 1.0,
+                least=True,
+            )

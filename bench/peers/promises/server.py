@@ -57,9 +57,7 @@ class Server:
 
     def descriptor_count(self):
         """And of files that are open without one."""
-        return self.registered_count() + sum(
-            len(os.listdir(f"/proc/{pid}/fd")) for pid in self.processes()
-        )
+        return self.registered_count() + sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.processes())
 
     def registered_count(self):
         return sum(descriptors.registered_files(pid) for pid in self.processes())

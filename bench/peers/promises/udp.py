@@ -2,7 +2,7 @@
 
 import socket
 
-from promises.connection import connect, random_bytes
+from promises.connection import random_bytes
 from promises.server import PATIENCE, expect
 
 
