@@ -26,6 +26,7 @@ void figures_merge(struct figures *figures, const struct figures *other)
     figures->bytes_sent += other->bytes_sent;
     figures->bytes_received += other->bytes_received;
     figures->held_back += other->held_back;
+    figures->reconnects += other->reconnects;
     figures->late_answers += other->late_answers;
     for (int i = 0; i < ERROR_KINDS; i++)
         figures->errors[i] += other->errors[i];

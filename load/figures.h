@@ -34,6 +34,7 @@ struct figures {
     uint64_t bytes_sent;     /* of the requests that were answered */
     uint64_t bytes_received; /* of their answers */
     uint64_t held_back;      /* open loop: were due when no connection had room for them */
+    uint64_t reconnects;     /* HTTP: after the server had announced an end */
     uint64_t late_answers;   /* UDP: came after they had been given up */
     uint64_t errors[ERROR_KINDS];
     uint64_t connections; /* that are there */

@@ -8,18 +8,24 @@ enum { STATUS_LINE, LINE_BEGIN, NAME, VALUE, REST_OF_LINE, BODY };
 
 #define LENGTH_MAX (UINT64_C(1) << 50)
 
-/* The headers that say where an answer ends; the rest are passed over. */
-static const char *const names[] = {"content-length:", "transfer-encoding:"};
-enum { CONTENT_LENGTH, TRANSFER_ENCODING, HEADERS };
+/* The headers that say where an answer ends, and whether the connection goes on; the rest are passed
+   over. */
+static const char *const names[] = {"content-length:", "transfer-encoding:", "connection:"};
+enum { CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, HEADERS };
 
 /* "HTTP/1.1 200": the dots are any character. */
 static const char status_form[] = "HTTP/1.. ";
+#define MINOR_AT 7
 #define CODE_AT (sizeof(status_form) - 1)
+
+static const char close_word[] = "close";
 
 /* One byte of the status line, up to the code. */
 static bool take_status(struct http_answer *answer, char byte)
 {
     unsigned at = answer->matched++;
+    if (at == MINOR_AT)
+        answer->closes = byte == '0'; /* as long as nothing else is said */
     if (at < CODE_AT)
         return status_form[at] == '.' || status_form[at] == byte;
     if (!isdigit((unsigned char)byte))
@@ -55,19 +61,47 @@ static bool begin_line(struct http_answer *answer, char byte)
     return true;
 }
 
-static bool take_name(struct http_answer *answer, char byte)
+/* Another header that begins as this one, and goes on with `byte`. */
+static bool change_name(struct http_answer *answer, char byte)
 {
     const char *name = names[answer->header];
-    if (byte == '\n')
+    for (uint8_t i = 0; i < HEADERS; i++)
+        if (strncmp(names[i], name, answer->matched) == 0 && names[i][answer->matched] == byte) {
+            answer->header = i;
+            return true;
+        }
+    return false;
+}
+
+static bool take_name(struct http_answer *answer, char byte)
+{
+    byte = (char)tolower((unsigned char)byte);
+    if (byte == '\n') {
         answer->state = LINE_BEGIN;
-    else if (name[answer->matched] != tolower((unsigned char)byte))
-        answer->state = REST_OF_LINE;
-    else if (name[++answer->matched] == '\0') {
-        answer->state = VALUE;
-        answer->has_length |= answer->header == CONTENT_LENGTH;
+        return true;
     }
-    /* Chunks have lengths of their own. */
-    return answer->state != VALUE || answer->header != TRANSFER_ENCODING;
+    if (!change_name(answer, byte)) {
+        answer->state = REST_OF_LINE;
+        return true;
+    }
+    if (names[answer->header][++answer->matched] != '\0')
+        return true;
+    answer->state = VALUE;
+    answer->matched = 0;
+    answer->has_length |= answer->header == CONTENT_LENGTH;
+    answer->closes &= answer->header != CONNECTION;
+    return answer->header != TRANSFER_ENCODING; /* chunks have lengths of their own */
+}
+
+/* "close", or what does not matter. */
+static void take_connection(struct http_answer *answer, char byte)
+{
+    if (close_word[answer->matched] != tolower((unsigned char)byte))
+        answer->state = REST_OF_LINE;
+    else if (close_word[++answer->matched] == '\0') {
+        answer->closes = true;
+        answer->state = REST_OF_LINE;
+    }
 }
 
 static bool take_value(struct http_answer *answer, char byte)
@@ -76,6 +110,10 @@ static bool take_value(struct http_answer *answer, char byte)
         answer->state = LINE_BEGIN;
     if (byte == '\n' || byte == '\r' || byte == ' ' || byte == '\t')
         return true;
+    if (answer->header == CONNECTION) {
+        take_connection(answer, byte);
+        return true;
+    }
     if (!isdigit((unsigned char)byte))
         return false;
     answer->length = answer->length * 10 + (uint64_t)(byte - '0');

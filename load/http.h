@@ -16,6 +16,7 @@ struct http_answer {
     uint8_t header;  /* whose name is being read */
     uint8_t matched; /* bytes of it, or of the status line */
     bool has_length;
+    bool closes; /* the server ends the connection after it */
     uint16_t status;
     uint64_t length; /* of the body: what is left to come */
 };

@@ -49,6 +49,9 @@ static void print_counts(const struct run *run, FILE *out)
     if (total->held_back)
         fprintf(out, "  held back   %llu were due when no connection had room for them\n",
                 (unsigned long long)total->held_back);
+    if (total->reconnects)
+        fprintf(out, "  reconnects  %llu, where the server ended a connection as announced\n",
+                (unsigned long long)total->reconnects);
     fprintf(out, "  unanswered  %llu%s\n", (unsigned long long)total->unanswered,
             total->unanswered ? ", which the percentiles leave out" : "");
     fprintf(out, "  errors      %llu\n", (unsigned long long)figures_errors(total));
@@ -180,6 +183,7 @@ void report_json(const struct run *run, FILE *out)
     fprintf(out, "  \"bytes\": {\"sent\": %llu, \"received\": %llu},\n",
             (unsigned long long)total->bytes_sent, (unsigned long long)total->bytes_received);
     fprintf(out, "  \"unanswered\": %llu,\n", (unsigned long long)total->unanswered);
+    fprintf(out, "  \"reconnects\": %llu,\n", (unsigned long long)total->reconnects);
     fprintf(out, "  \"late_answers\": %llu,\n", (unsigned long long)total->late_answers);
     print_errors(total, out);
     fprintf(out, "  \"signal\": %d,\n", run->signal);

@@ -20,6 +20,7 @@ static void on_answer(struct stream_client *self, uint64_t now)
 {
     struct client *client = &self->client;
     const struct http_answer *http = &self->parser.http;
+    self->leaving = http->closes;
     if (!client->lane->protocol->answer && (http->status < 200 || http->status > 399))
         lane_error(client->lane, ERROR_STATUS);
     lane_answered(client, client_request(client, self->answered++), now, self->parser.offset);
@@ -29,7 +30,7 @@ static void on_answer(struct stream_client *self, uint64_t now)
 static int take_answers(struct stream_client *self, const char *data, size_t size, uint64_t now)
 {
     const struct protocol *protocol = self->client.lane->protocol;
-    while (size > 0) {
+    while (size > 0 && !self->leaving) {
         bool done;
         if (self->answered == self->client.sent && self->offset == 0)
             return -EBADMSG; /* to nothing that was asked */
@@ -45,7 +46,7 @@ static int take_answers(struct stream_client *self, const char *data, size_t siz
     return 0;
 }
 
-/* Reads once. 1: there was something; 0: it waits; -ENODATA: the end of the stream. */
+/* Reads once. 1: there was something; 0: it waits, or is leaving; -ENODATA: the end of the stream. */
 static int receive(struct stream_client *self, const lido_waker *waker)
 {
     ssize_t got = lido_op_poll(&self->read, waker);
@@ -58,6 +59,8 @@ static int receive(struct stream_client *self, const lido_waker *waker)
     lido_op_read(&self->read, self->stream, NULL, 0);
     if (r < 0)
         return r;
+    if (self->leaving)
+        return 0;
     if (!self->single)
         lane_refill(&self->client, now);
     return 1;
@@ -103,7 +106,7 @@ static int transmit_some(struct stream_client *self, const lido_waker *waker)
 static int transmit(struct stream_client *self, const lido_waker *waker)
 {
     int r = 1;
-    while (self->client.sent != self->client.granted && r >= 0) {
+    while (self->client.sent != self->client.granted && r >= 0 && !self->leaving) {
         if (self->blocked) {
             r = (int)lido_op_poll(&self->write, waker);
             if (r == LIDO_PENDING)
@@ -127,7 +130,7 @@ static int finish(struct stream_client *self, const lido_waker *waker, int error
     target_close(self->client.lane->target, self->stream);
     self->stream = NULL;
     error = self->late ? -ETIMEDOUT : error;
-    if (!self->single)
+    if (!self->single && !self->leaving)
         lane_left(&self->client, error);
     return error;
 }
@@ -145,6 +148,8 @@ static int begin(struct stream_client *self, const lido_waker *waker)
 
 static bool is_done(const struct stream_client *self)
 {
+    if (self->leaving)
+        return true;
     if (self->single)
         return self->answered == self->client.granted;
     return lane_is_done(&self->client);
@@ -174,7 +179,8 @@ int stream_start(struct stream_client *self, lido_task **task)
     self->future.poll = poll;
     self->parser = (struct parser){0};
     self->offset = 0;
-    self->begun = self->blocked = false;
+    self->begun = self->blocked = self->leaving = false;
+    lido_waker_drop(&self->waker);
     return spawn_future_here(task, &self->future);
 }
 
@@ -187,9 +193,45 @@ static int open_stream(struct client *client)
     return target_connect(lane->target, first, &stream_client_of(client)->stream);
 }
 
+/* A new connection in place of one that the server has ended, as it had announced. What it left unanswered
+   is sent again. */
+static int reconnect(struct stream_client *self)
+{
+    struct lane *lane = self->client.lane;
+    lido_within((int64_t)(lane->options->timeout / 1000000));
+    self->client.sent = self->answered;
+    lane->figures.reconnects++;
+    return target_connect(lane->target, false, &self->stream);
+}
+
+/* HTTP: one connection after the other. A fiber, for connecting waits. */
+static int follow(void *arg)
+{
+    struct stream_client *self = arg;
+    lido_task *task;
+    int r = 0;
+    while (r == 0) {
+        r = stream_start(self, &task);
+        if (r < 0)
+            break;
+        if (lido_join(task, NULL) < 0)
+            lido_stop(task, NULL);
+        if (!self->leaving)
+            return 0; /* it has said so to its lane */
+        if (lane_is_done(&self->client))
+            break;
+        r = reconnect(self);
+    }
+    lane_left(&self->client, self->late ? -ETIMEDOUT : r);
+    return 0;
+}
+
 static int start(struct client *client)
 {
-    return stream_start(stream_client_of(client), &client->task);
+    struct stream_client *self = stream_client_of(client);
+    if (client->lane->protocol->kind == PROTOCOL_HTTP)
+        return spawn_here(&client->task, follow, self);
+    return stream_start(self, &client->task);
 }
 
 static void wake(struct client *client)

@@ -19,6 +19,7 @@ struct stream_client {
     bool begun;
     bool polling;
     bool blocked; /* `write` waits for room */
+    bool leaving; /* the server has announced that it ends the connection */
     bool late;    /* has been cancelled because no answer came */
 };
 

@@ -61,6 +61,29 @@ static void statuses_without_a_body_need_no_length(void **state)
     expect(text, sizeof(text) - 1, 304);
 }
 
+static void it_is_seen_whether_the_connection_goes_on(void **state)
+{
+    static const struct {
+        const char *text;
+        bool closes;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false},
+        {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", true},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\ncoNNection:Close\r\n\r\n", true},
+        {"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", false},
+        {"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", true},
+        {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", false},
+        {"HTTP/1.1 200 OK\r\nConnectio: close\r\nContent-Length: 0\r\n\r\n", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (size_t step = 1; step < 60; step++) {
+            struct http_answer answer;
+            assert_int_equal(take(&answer, cases[i].text, step), strlen(cases[i].text));
+            assert_int_equal(answer.closes, cases[i].closes);
+        }
+}
+
 static void what_does_not_say_its_length_is_refused(void **state)
 {
     (void)state;
@@ -85,6 +108,7 @@ int main(void)
         cmocka_unit_test(an_answer_is_as_long_as_it_says),
         cmocka_unit_test(the_length_is_found_among_other_headers_in_any_case),
         cmocka_unit_test(statuses_without_a_body_need_no_length),
+        cmocka_unit_test(it_is_seen_whether_the_connection_goes_on),
         cmocka_unit_test(what_does_not_say_its_length_is_refused),
         cmocka_unit_test(what_is_not_http_is_refused),
     };

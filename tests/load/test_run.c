@@ -183,6 +183,24 @@ static int hello(void *stream)
                        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
 }
 
+/* Ten requests to a connection, and the last answer says so. */
+static int hello_ten_times(void *arg)
+{
+    static const char go_on[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    static const char end[] = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    size_t size = lido__load(&http_request_size, LIDO__ACQUIRE);
+    lido_stream *stream = arg;
+    char request[200];
+    lido__fetch_add(&seen.connections, 1, LIDO__RELAXED);
+    for (int i = 1; i <= 10 && lido_read_all(stream, request, size, NULL) == (ssize_t)size; i++) {
+        const char *answer = i < 10 ? go_on : end;
+        count_message();
+        lido_write_all(stream, answer, strlen(answer), NULL);
+    }
+    lido_close(stream);
+    return 0;
+}
+
 static int not_found(void *stream)
 {
     return answer_each(stream, lido__load(&http_request_size, LIDO__ACQUIRE),
@@ -307,6 +325,21 @@ static void http_is_spoken(void **state)
     run_load(WORDS("--protocol", "http", "--path", "/hello", "-n", "10", "--json", place("")), 1);
     expect_number("requests", 10);
     expect_number("errors.status", 10);
+    end();
+}
+
+static void an_http_server_may_end_connections_if_it_says_so(void **state)
+{
+    (void)state;
+    service_tcp(&service, hello_ten_times);
+    note_http_request();
+    run_load(WORDS("--protocol", "http", "--path", "/hello", "-n", "100", "-c", "2", "--json",
+                   place("")),
+             0);
+    expect_number("requests", 100);
+    assert_int_equal(messages_seen(), 100);
+    assert_true(number("reconnects") >= 8);
+    assert_true(seen.connections >= 10);
     end();
 }
 
@@ -544,6 +577,7 @@ int main(void)
         TEST(unix_sockets_work),
         TEST(pings_are_answered),
         TEST(http_is_spoken),
+        TEST(an_http_server_may_end_connections_if_it_says_so),
         TEST(an_open_loop_sends_by_its_schedule),
         TEST(a_worker_that_spins_sends_the_same),
         TEST(a_stall_is_seen_by_all_that_were_due),
