@@ -87,6 +87,7 @@ static void run(const struct peer_options *options, const char *protocol, lido_f
     char problem[200];
     server.options = options;
     server.protocol = protocol ? protocol_of(protocol) : NULL;
+    server.echoes = protocol && strcmp(protocol, "echo") == 0;
     server.config.workers = options->workers;
     server.config.grace_ms = -1; /* connections end with the server */
     errno = 0;

@@ -44,6 +44,15 @@ static int keep(struct connection *connection, const char *data, size_t size)
     return 0;
 }
 
+/* What was read itself is spared the way through the protocol. */
+static inline struct protocol_bytes reply_to(struct connection *connection, size_t size)
+{
+    const void *bytes = lido_op_lent(&connection->op);
+    if (server.echoes)
+        return (struct protocol_bytes){bytes, size};
+    return protocol_reply(server.protocol, &connection->state, bytes, size);
+}
+
 /* Reads into a buffer that lido lends, and writes what goes through at once. */
 static ssize_t answer(struct connection *connection, const lido_waker *waker)
 {
@@ -51,8 +60,7 @@ static ssize_t answer(struct connection *connection, const lido_waker *waker)
     ssize_t got = lido_op_poll(op, waker);
     if (got <= 0)
         return got;
-    struct protocol_bytes reply =
-        protocol_reply(server.protocol, &connection->state, lido_op_lent(op), (size_t)got);
+    struct protocol_bytes reply = reply_to(connection, (size_t)got);
     size_t sent = 0;
     if (reply.size) {
         lido_op_write(op, connection->peer, reply.data, reply.size);

@@ -16,6 +16,7 @@ struct server {
     lido_placement placement; /* likewise */
     bool futures;             /* connections are futures, not fibers */
     const struct protocol *protocol;
+    bool echoes; /* its answer is the request */
 };
 
 extern struct server server;
