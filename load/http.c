@@ -61,10 +61,12 @@ static bool begin_line(struct http_answer *answer, char byte)
     return true;
 }
 
-/* Another header that begins as this one, and goes on with `byte`. */
-static bool change_name(struct http_answer *answer, char byte)
+/* Whether this header goes on with `byte`, or another that has begun in the same way. */
+static bool goes_on_with(struct http_answer *answer, char byte)
 {
     const char *name = names[answer->header];
+    if (name[answer->matched] == byte)
+        return true;
     for (uint8_t i = 0; i < HEADERS; i++)
         if (strncmp(names[i], name, answer->matched) == 0 && names[i][answer->matched] == byte) {
             answer->header = i;
@@ -80,7 +82,7 @@ static bool take_name(struct http_answer *answer, char byte)
         answer->state = LINE_BEGIN;
         return true;
     }
-    if (!change_name(answer, byte)) {
+    if (!goes_on_with(answer, byte)) {
         answer->state = REST_OF_LINE;
         return true;
     }

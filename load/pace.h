@@ -15,8 +15,8 @@ struct pacer {
 };
 
 /*
- * Makes the workers of a runtime to be sleep in this way. `spin`: a worker that has a pacer does not
- * sleep at all, for where the system takes long to wake a core. One runtime in a process.
+ * Makes the workers of the runtime that is to be started sleep in this way. `spin`: a worker that has a pacer
+ * does not sleep at all, for where the system takes long to wake a core. One runtime in a process.
  */
 void pace_configure(lido_config *config, bool spin);
 
