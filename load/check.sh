@@ -95,8 +95,8 @@ median() {
 
 failed=0
 
-# compare WHAT COLUMN GRAIN: column 1 is p50, which must agree both ways, and theirs may be too high by the grain; 2 the
-# rate, which must not be lower.
+# compare WHAT COLUMN GRAIN: column 1 is p50, which must agree both ways, and theirs may be too high by the
+# grain; 2 the rate, which must not be lower.
 compare() {
     theirs=$(median "$work/theirs" "$2")
     ours=$(median "$work/ours" "$2")
