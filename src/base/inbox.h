@@ -70,6 +70,12 @@ static inline struct lido__link *lido__inbox_take(struct lido__inbox *inbox)
     return oldest;
 }
 
+/* Owner only, and awake. A hint: nothing has come. */
+static inline bool lido__inbox_empty(const struct lido__inbox *inbox)
+{
+    return !lido__load(&inbox->head, LIDO__RELAXED);
+}
+
 /*
  * Owner only. Declares that the owner is going to sleep; false if something has come, and then it
  * must not. After true, the owner sleeps until woken (or as long as it likes) and calls take.

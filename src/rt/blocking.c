@@ -117,6 +117,7 @@ static int begin(struct outsourced *self, const lido_waker *waker)
         return r ? r : LIDO_PENDING;
     engage(self, waker);
     r = lido__crew_run(&runtime->crew, &self->job);
+    lido__worker_current()->awaits_job = true;
     if (r == 0)
         return LIDO_PENDING;
     lido_waker_drop(&self->waker);

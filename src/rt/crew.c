@@ -39,10 +39,11 @@ static int move_to(struct lido__member *member, int cpu)
     return r;
 }
 
-/* With the lock held; rouse follows. Release: the member sees its errand. */
-static void call(struct lido__member *member)
+/* With the lock held. Whom to rouse: the member, or NULL if it is awake. Release: it sees its errand. */
+static struct lido__member *call(struct lido__member *member)
 {
-    lido__store(&member->called, 1, LIDO__RELEASE);
+    uint32_t before = lido__exchange(&member->called, LIDO__CALLED, LIDO__RELEASE);
+    return before == LIDO__ASLEEP_UNCALLED ? member : NULL;
 }
 
 /*
@@ -64,8 +65,7 @@ static void dismiss_idle(struct lido__crew *crew)
             lido__container_of(crew->idle.next, struct lido__member, idle);
         lido__list_remove(&member->idle);
         member->listed = false;
-        call(member);
-        rouse(member);
+        rouse(call(member));
     }
     pthread_mutex_unlock(&crew->lock);
 }
@@ -208,6 +208,21 @@ static bool gives_up(struct lido__member *member)
     return listed;
 }
 
+/* Acquire: pairs with the release in call. */
+static bool is_called(const struct lido__member *member)
+{
+    return lido__load(&member->called, LIDO__ACQUIRE) == LIDO__CALLED;
+}
+
+/* The next job may come any moment, and who became idle last has it (sched/linger.h). */
+static void linger(const struct lido__member *member)
+{
+    const struct lido__crew *crew = member->crew;
+    uint64_t until = lido__clock_now() + LIDO__LINGER_SHORT_NS;
+    while (!is_called(member) && lido__load(&crew->latest, LIDO__RELAXED) == member &&
+           lido__clock_now() < until) {}
+}
+
 /* False: it has waited in vain. */
 static bool await_call(struct lido__member *member)
 {
@@ -215,17 +230,19 @@ static bool await_call(struct lido__member *member)
     uint64_t until = LIDO__FOREVER;
     if (!member->guest && keep_alive >= 0)
         until = lido__time_after(lido__clock_now(), keep_alive);
-    /* Acquire: pairs with the release in call. */
-    while (!lido__load(&member->called, LIDO__ACQUIRE)) {
+    uint32_t expected = LIDO__NOT_CALLED;
+    lido__cas(&member->called, &expected, LIDO__ASLEEP_UNCALLED, LIDO__RELAXED, LIDO__RELAXED);
+    while (!is_called(member)) {
         uint64_t now = until == LIDO__FOREVER ? 0 : lido__clock_now();
         if (now < until)
-            lido__futex_wait(&member->called, 0, until == LIDO__FOREVER ? until : until - now);
+            lido__futex_wait(&member->called, LIDO__ASLEEP_UNCALLED,
+                             until == LIDO__FOREVER ? until : until - now);
         else if (gives_up(member))
             return false;
         else
             until = LIDO__FOREVER;
     }
-    lido__store(&member->called, 0, LIDO__RELAXED);
+    lido__store(&member->called, LIDO__NOT_CALLED, LIDO__RELAXED);
     return true;
 }
 
@@ -238,11 +255,14 @@ static bool next_errand(struct lido__member *member)
     bool has_job = (member->job = take_job(member, &called));
     if (!has_job && !crew->over) {
         lido__list_push(&crew->idle, &member->idle);
+        lido__store(&crew->latest, member, LIDO__RELAXED);
         member->listed = true;
     }
     bool waits = member->listed;
     pthread_mutex_unlock(&crew->lock);
     rouse(called);
+    if (waits && lido__load(&runtime_of(crew)->pool.lingers, LIDO__RELAXED))
+        linger(member);
     return has_job || (waits && await_call(member));
 }
 
@@ -393,14 +413,15 @@ static void give(struct lido__member *member, struct lido__worker *worker)
     lido__store(&worker->seated, 1, LIDO__RELEASE);
 }
 
-static void send_to(struct lido__member *member, struct lido__worker *worker)
+/* Whom to rouse. */
+static struct lido__member *send_to(struct lido__member *member, struct lido__worker *worker)
 {
     member->worker = worker;
     if (worker)
         give(member, worker);
     else
         member->crew->expected += !member->guest;
-    call(member);
+    return call(member);
 }
 
 int lido__crew_take(struct lido__crew *crew, int cpu, struct lido__member **ret_member)
@@ -415,9 +436,9 @@ void lido__crew_send(struct lido__member *member, struct lido__worker *worker)
 {
     struct lido__crew *crew = member->crew;
     pthread_mutex_lock(&crew->lock);
-    send_to(member, worker);
+    struct lido__member *asleep = send_to(member, worker);
     pthread_mutex_unlock(&crew->lock);
-    rouse(member);
+    rouse(asleep);
 }
 
 bool lido__crew_with_thread_of(struct lido__crew *crew, const struct lido__worker *worker,
@@ -433,17 +454,16 @@ bool lido__crew_with_thread_of(struct lido__crew *crew, const struct lido__worke
 
 int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
 {
-    struct lido__member *member = NULL;
+    struct lido__member *member, *asleep = NULL;
     int r = 0;
     pthread_mutex_lock(&crew->lock);
     if (!worker->seated) {
         r = take(crew, seat_of(worker)->cpu, &member);
         if (r == 0)
-            send_to(member, worker);
+            asleep = send_to(member, worker);
     }
     pthread_mutex_unlock(&crew->lock);
-    if (r == 0)
-        rouse(member);
+    rouse(asleep);
     return r;
 }
 
@@ -457,8 +477,7 @@ static int call_for_jobs(struct lido__crew *crew, struct lido__member **called)
     member->comes = true;
     crew->coming++;
     crew->expected++;
-    call(member);
-    *called = member;
+    *called = call(member);
     return 0;
 }
 

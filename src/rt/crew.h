@@ -44,13 +44,17 @@ struct lido__crew {
     unsigned expected;      /* of these will look for jobs; not those that carry a worker, or end */
     bool over;              /* the pool has ended: nobody waits for an errand any more */
     struct lido__node idle; /* of lido__member.idle, the latest last */
-    struct lido__fifo jobs; /* that wait for a thread */
-    unsigned coming;        /* members that have been called for jobs, and have not looked yet */
-    struct lido__node loose;    /* of lido__member.loose */
+    lido__shared struct lido__member *latest; /* who that was; not to be looked into */
+    struct lido__fifo jobs;                   /* that wait for a thread */
+    unsigned coming;         /* members that have been called for jobs, and have not looked yet */
+    struct lido__node loose; /* of lido__member.loose */
     struct lido__member *ended; /* to be joined */
 };
 
 /* Whether a thread runs a loose job, and has been cast off. */
+/* lido__member.called; ASLEEP: and must be woken when it is. */
+enum { LIDO__NOT_CALLED, LIDO__CALLED, LIDO__ASLEEP_UNCALLED };
+
 enum lido__bond { LIDO__BOUND, LIDO__LOOSE, LIDO__ADRIFT };
 
 struct lido__member {
@@ -68,7 +72,7 @@ struct lido__member {
     struct lido__job
         *job;   /* its own choice; after a job the one to which that has passed its capacity */
     bool comes; /* counted as `coming`; under the lock */
-    lido__shared uint32_t called; /* a futex */
+    lido__shared uint32_t called; /* a futex: the values below */
 
     lido__shared uint32_t bond; /* ADRIFT: the crew may be gone */
 

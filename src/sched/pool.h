@@ -37,7 +37,9 @@ struct lido__pool {
     /* Of share.h: */
     lido__shared uint32_t unwatched; /* the lifeguard sleeps until a worker wakes */
     lido__shared uint32_t
-        sharing;               /* some tasks may be given away, and there is who could take them */
+        sharing; /* some tasks may be given away, and there is who could take them */
+    lido__shared uint32_t
+        lingers; /* the last worker that looked for the end of a job did well: see linger.h */
     struct lido__inbox inject; /* of struct lido_task.run: for whoever takes it */
     struct lido__idle idle;
 

@@ -287,6 +287,28 @@ static bool goes_on(struct lido__worker *worker)
     return worker->looked_at && worker->now - worker->looked_at < LOOK_EVERY_NS;
 }
 
+static void note_lingering(struct lido__pool *pool, uint32_t lingers)
+{
+    if (lido__load(&pool->lingers, LIDO__RELAXED) != lingers)
+        lido__store(&pool->lingers, lingers, LIDO__RELAXED);
+}
+
+/* The mail that says that a job has run may come any moment. */
+static void linger(struct lido__worker *worker)
+{
+    uint64_t time = lido__linger_time(&worker->linger);
+    worker->awaits_job = false;
+    if (time == 0)
+        return;
+    note_lingering(worker->pool, 1); /* at once: the thread that has the job is to see it */
+    uint64_t until = lido__clock_now() + time;
+    while (lido__inbox_empty(&worker->inbox) && lido__clock_now() < until) {}
+    bool came = !lido__inbox_empty(&worker->inbox);
+    lido__linger_note(&worker->linger, came);
+    if (!came)
+        note_lingering(worker->pool, 0);
+}
+
 /* How long the reactor may wait: not at all while there is something to run. */
 static uint64_t patience(struct lido__worker *worker)
 {
@@ -296,6 +318,8 @@ static uint64_t patience(struct lido__worker *worker)
         settle_tokens(worker); /* may end the pool: then there is mail */
     if (lido__pool_shares(worker->pool) && lido__share_forage(worker))
         return 0;
+    if (worker->awaits_job)
+        linger(worker);
     worker->parked = lido__inbox_park(&worker->inbox);
     if (!worker->parked)
         return 0;

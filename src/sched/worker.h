@@ -25,6 +25,7 @@
 #include "base/list.h"
 #include "reactor/reactor.h"
 #include "sched/gate.h"
+#include "sched/linger.h"
 #include "sched/pool.h"
 #include "sched/ring.h"
 #include "task/task.h"
@@ -64,6 +65,8 @@ struct lido__worker {
     uint64_t looked_at;         /* ns; 0: the last look did not read the clock */
     uint64_t cut_at;            /* ns, when the slice began; 0: not known */
     uint32_t wakes_owed;        /* pushes that found this worker asleep, and so wake it */
+    bool awaits_job;            /* has sent one to another thread since it last slept */
+    struct lido__linger linger; /* for that */
     bool parked;                /* ASLEEP has been put into the inbox since the last take */
     struct lido__reactor *reactor;
     struct lido__pool *pool;
