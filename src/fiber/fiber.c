@@ -14,11 +14,13 @@
 /* Free stacks that a worker keeps while it sleeps, besides as many as it has tasks. */
 #define REST_STACKS 8u
 
+/* The flags by which a task is known to be one that runs on a stack: FIBER of these. */
+#define FIBER_MASK (LIDO__TASK_FIBER | LIDO__TASK_ENDED)
+
 /* Why a fiber leaves its stack. */
 enum leaving {
-    SOON,     /* to wait for other tasks, which mostly are in the caches */
-    FOR_IO,   /* to wait for the world */
-    FOR_EVER, /* it has ended */
+    SOON,   /* to wait for other tasks, which mostly are in the caches */
+    FOR_IO, /* to wait for the world */
 };
 
 static struct lido__carrier *carrier_of(struct lido__worker *worker)
@@ -40,20 +42,27 @@ static inline __attribute__((always_inline)) void bury(struct lido__carrier *car
 static int fiber_poll(lido_future *future, const lido_waker *waker);
 static void fiber_main(void *value);
 
+/* A task that has not started has this fiber from now on. */
+static inline __attribute__((always_inline)) void move_in(struct lido__fiber *fiber,
+                                                          lido_task *task)
+{
+    fiber->entry = task->entry;
+    fiber->arg = task->arg;
+    fiber->awaits = "start";
+    task->future = &fiber->future;
+    task->extra = &fiber->extra;
+    task->flags &= ~LIDO__TASK_UNSTARTED;
+}
+
 int lido__fiber_start(struct lido__worker *worker, lido_task *task)
 {
     struct lido__fiber *fiber = lido__stack_take(&carrier_of(worker)->stacks);
     if (!fiber)
         return -ENOMEM;
     fiber->future.poll = fiber_poll;
-    fiber->entry = task->entry;
-    fiber->arg = task->arg;
-    fiber->awaits = "start";
     lido__annotate_begin(&fiber->annotation);
     lido__context_init(&fiber->context, fiber, fiber_main);
-    task->future = &fiber->future;
-    task->extra = &fiber->extra;
-    task->flags &= ~LIDO__TASK_UNSTARTED;
+    move_in(fiber, task);
     return 0;
 }
 
@@ -65,19 +74,12 @@ void lido__fiber_rest(struct lido__worker *worker)
         lido__stack_cache_trim(stacks, keep);
 }
 
-/*
- * The next fiber that this worker can switch to without going back to its loop, or NULL. One that has
- * not started needs a stack: if `how` is FOR_EVER and there is none, the loop can give it the one that
- * is being left.
- */
+/* The next fiber that this worker can switch to without going back to its loop, or NULL. */
 static inline __attribute__((always_inline)) struct lido__fiber *next_fiber(
-    struct lido__worker *worker, enum leaving how)
+    struct lido__worker *worker)
 {
-    uint32_t mask = LIDO__TASK_FIBER | LIDO__TASK_ENDED;
     lido_task *task;
-    if (how == FOR_EVER && !carrier_of(worker)->stacks.free)
-        mask |= LIDO__TASK_UNSTARTED;
-    while ((task = lido__worker_next(worker, mask, LIDO__TASK_FIBER))) {
+    while ((task = lido__worker_next(worker, FIBER_MASK, LIDO__TASK_FIBER))) {
         if (__builtin_expect(!(task->flags & LIDO__TASK_UNSTARTED), 1) ||
             lido__fiber_start(worker, task) == 0)
             return lido__fiber_of(task);
@@ -166,6 +168,17 @@ static inline __attribute__((always_inline)) struct lido__worker *switch_to(
     return worker;
 }
 
+/* The same, to `next`, or to the loop if that is NULL. */
+static inline __attribute__((always_inline)) struct lido__worker *go_to(struct lido__worker *worker,
+                                                                        struct lido__fiber *self,
+                                                                        struct lido__fiber *next,
+                                                                        bool last)
+{
+    struct lido__carrier *carrier = carrier_of(worker);
+    return switch_to(worker, self, next ? &next->context : &carrier->loop,
+                     next ? &next->annotation : &carrier->annotation, last);
+}
+
 /*
  * Leaves the fiber's stack: for the next fiber if there is one, for the loop otherwise. `how` is a
  * constant. Inside the gate; and inside that of the worker that it returns.
@@ -174,42 +187,57 @@ static inline __attribute__((always_inline)) struct lido__worker *leave(struct l
                                                                         struct lido__fiber *self,
                                                                         enum leaving how)
 {
-    struct lido__carrier *carrier = carrier_of(worker);
     lido_task *current = worker->current;
-    struct lido__fiber *next = next_fiber(worker, how);
+    struct lido__fiber *next = next_fiber(worker);
     if (next == self)
         return worker;
     if (how == FOR_IO)
         foresee(worker);
     if (!next)
         lido__worker_set_current(worker, current); /* the loop is told who came back */
-    return switch_to(worker, self, next ? &next->context : &carrier->loop,
-                     next ? &next->annotation : &carrier->annotation, how == FOR_EVER);
+    return go_to(worker, self, next, false);
 }
 
-/* The bottom of each fiber's stack. */
-static void fiber_main(void *value)
+/* The code of the current task, which ends. Returns the worker on which it does; inside its gate. */
+static inline __attribute__((always_inline)) struct lido__worker *run_to_end(
+    struct lido__worker *worker, struct lido__fiber *self)
 {
-    LIDO__STACK_BOTTOM();
-    struct lido__worker *worker = value;
-    struct lido__fiber *self = lido__fiber_of(worker->current);
-    lido__annotate_arrive(&self->annotation);
-    bury(carrier_of(worker));
     lido__worker_leave(worker);
-
     int result = self->entry(self->arg);
     if (result == LIDO_PENDING)
         result = -EINVAL; /* reserved: it would mean that the task has not ended */
-
     worker = lido__worker_current();
     LIDO__ASSERT(worker); /* the child of a fork has none, and must not come back */
     lido__extra_end(worker->current);
     worker = lido__worker_current();
     lido__worker_enter(worker);
     lido__worker_finish(worker, worker->current, result);
-    lido__worker_set_current(worker, NULL);
+    return worker;
+}
+
+/*
+ * The bottom of each fiber's stack. If the task after the one that has ended has not started it has this stack, the
+ * warmest there is, without a switch: so tasks that end before they first wait run one after the other in one place.
+ */
+static void fiber_main(void *value)
+{
+    LIDO__STACK_BOTTOM();
+    struct lido__worker *worker = value;
+    struct lido__fiber *self = lido__fiber_of(worker->current);
+    lido_task *next;
+    lido__annotate_arrive(&self->annotation);
+    bury(carrier_of(worker));
+    for (;;) {
+        worker = run_to_end(worker, self);
+        next = lido__worker_next(worker, FIBER_MASK, LIDO__TASK_FIBER);
+        if (!next || !(next->flags & LIDO__TASK_UNSTARTED))
+            break;
+        move_in(self, next);
+    }
     carrier_of(worker)->dead = self;
-    leave(worker, self, FOR_EVER);
+    if (!next)
+        lido__worker_set_current(worker, NULL);
+    go_to(worker, self, next ? lido__fiber_of(next) : NULL, true);
     LIDO__ASSERT(!"a fiber goes on after its end");
 }
 

@@ -9,13 +9,14 @@
 #include "sched/wake.h"
 
 /* A spawn within the worker: nothing is shared yet, and nothing is atomic. */
-static int spawn_local(struct lido__worker *worker, lido_task *task)
+static inline __attribute__((always_inline)) int spawn_local(struct lido__worker *worker, lido_task *task)
 {
     lido__worker_enter(worker);
     int r = worker->refusing ? -ESHUTDOWN : 0;
     if (r == 0) {
         lido__worker_adopt(worker, task);
-        lido__worker_queue(worker, task);
+        task->flags |= LIDO__TASK_QUEUED;
+        lido__fifo_push(&worker->queue, &task->run);
     }
     lido__worker_leave(worker);
     return r;

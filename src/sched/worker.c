@@ -91,7 +91,7 @@ static void settle_tokens(struct lido__worker *worker)
 /* ---- Running ----------------------------------------------------------------------------------- */
 
 /* One fiber that waits for a stack may try again. */
-static void feed_starved(struct lido__worker *worker)
+static __attribute__((noinline)) void feed_starved(struct lido__worker *worker)
 {
     struct lido__link *link = lido__fifo_pop(&worker->starved);
     lido_task *task = lido__container_of(link, lido_task, run);
@@ -101,7 +101,7 @@ static void feed_starved(struct lido__worker *worker)
 }
 
 /* Whoever waits on other threads. */
-static void tell_others(lido_task *task, uint32_t was, bool queued)
+static __attribute__((noinline)) void tell_others(lido_task *task, uint32_t was, bool queued)
 {
     if (was & LIDO__JOINER) {
         lido__wake_consume(task->joiner);
@@ -140,16 +140,15 @@ void lido__worker_finish(struct lido__worker *worker, lido_task *task, int resul
     if (queued)
         task->flags |= LIDO__TASK_ENDED;
     uint32_t was = lido__state_finish(&task->state, queued);
+    /* A wake-up that is under way needs the worker: it stays alive until that has arrived. */
+    if (!(was & LIDO__NOTIFIED))
+        lido__worker_uncount(worker);
+    if (__builtin_expect(!lido__fifo_empty(&worker->starved), 0))
+        feed_starved(worker);
     if (__builtin_expect(was & (LIDO__JOINER | LIDO__THREAD), 0))
         tell_others(task, was, queued);
     else if (!queued && was / LIDO__REF == 1)
         lido__task_free(task);
-    if (__builtin_expect(!lido__fifo_empty(&worker->starved), 0))
-        feed_starved(worker);
-    /* A wake-up that is under way needs the worker: it stays alive until that has arrived. */
-    if (was & LIDO__NOTIFIED)
-        return;
-    lido__worker_uncount(worker);
 }
 
 void lido__worker_starve(struct lido__worker *worker, lido_task *task)

@@ -200,11 +200,15 @@ static inline bool lido__state_forgo(struct lido__state *state)
  * type-stable, so its address is good whatever happens). NOTIFIED: a wake-up is under way, the last
  * one, and will yet arrive in the inbox. One reference and neither `keep` nor JOINER: free.
  * Release: the result is seen by whoever sees DONE. Acquire: pairs with the release in await.
+ *
+ * If the scheduler's reference is the only one nobody can see the word any more, as in unref; it is left as it is.
  */
 static inline uint32_t lido__state_finish(struct lido__state *state, bool keep)
 {
     uint32_t old = lido__load(&state->word, LIDO__ACQUIRE);
     uint32_t new;
+    if (!keep && (old & ~LIDO__CANCELLED) == LIDO__REF)
+        return old;
     do {
         new = old | LIDO__DONE;
         if (!keep && !(old & LIDO__JOINER))
