@@ -55,16 +55,17 @@ static const struct lido__wait_kind kind = {.leave = leave, .undo = undo};
 
 /* ---- Locking -------------------------------------------------------------------------------------- */
 
-/* Acquire: pairs with the release of whoever had it before. */
-static bool take(struct mutex *mutex)
+/* Most are free, and nobody waits: that is tried without a look. Acquire: pairs with the release of whoever had it
+   before. */
+static inline bool take(struct mutex *mutex)
 {
-    uint32_t word = lido__load(&mutex->word, LIDO__RELAXED);
-    do {
-        if (__builtin_expect(word & LIDO__BUSY, 0))
+    uint32_t word = 0;
+    while (!lido__cas(&mutex->word, &word, word | LOCKED, LIDO__ACQUIRE, LIDO__RELAXED)) {
+        if (word & LIDO__BUSY)
             word = lido__word_settled(&mutex->word);
         if (word & LOCKED)
             return false;
-    } while (!lido__cas(&mutex->word, &word, word | LOCKED, LIDO__ACQUIRE, LIDO__RELAXED));
+    }
     return true;
 }
 
@@ -95,12 +96,10 @@ static bool take_or_insist(struct mutex *mutex, struct lido__wait *wait)
     return taken;
 }
 
-static int lock(struct lido__worker *worker, struct mutex *mutex)
+static __attribute__((noinline)) int lock_slowly(struct lido__worker *worker, struct mutex *mutex)
 {
     struct lido__wait wait;
     int r = 0;
-    if (take(mutex))
-        return 0;
     lido__wait_init(&wait, &kind, &mutex->word, worker->current);
     if (take_or_list(mutex, &wait))
         return 0;
@@ -109,6 +108,11 @@ static int lock(struct lido__worker *worker, struct mutex *mutex)
     } while (r == 0 && lido__wait_state(&wait) == LIDO__WAIT_NUDGED &&
              !take_or_insist(mutex, &wait));
     return r;
+}
+
+static inline int lock(struct lido__worker *worker, struct mutex *mutex)
+{
+    return take(mutex) ? 0 : lock_slowly(worker, mutex);
 }
 
 int lido_mutex_lock(lido_mutex *mutex)
@@ -187,9 +191,10 @@ static bool is_simple(uint32_t word)
 int lido_mutex_unlock(lido_mutex *public)
 {
     struct mutex *mutex = mutex_of(public);
-    uint32_t word = lido__load(&mutex->word, LIDO__RELAXED);
-    while (is_simple(word))
+    uint32_t word = LOCKED;
+    do {
         if (lido__cas(&mutex->word, &word, word & ~LOCKED, LIDO__RELEASE, LIDO__RELAXED))
             return 0;
+    } while (is_simple(word));
     return unlock_slowly(mutex);
 }
