@@ -167,9 +167,17 @@ static bool take_injected(struct lido__worker *worker)
     return found;
 }
 
+/* What nobody has taken has waited for longest, and comes first: those in the queue may have run meanwhile. */
 static void take_back(struct lido__worker *worker)
 {
+    struct lido__fifo later;
+    if (lido__ring_empty(&worker->ring))
+        return;
+    lido__fifo_init(&later);
+    append(&later, &worker->queue);
+    lido__fifo_init(&worker->queue);
     while (take_from(worker, &worker->ring)) {}
+    append(&worker->queue, &later);
 }
 
 /* xorshift (G. Marsaglia, 2003): where to begin, so that thieves do not all go to the same victim. */
@@ -237,6 +245,8 @@ void lido__share_turn(struct lido__worker *worker)
 bool lido__share_forage(struct lido__worker *worker)
 {
     struct lido__idle *idle = &worker->pool->idle;
+    if (take_from(worker, &worker->ring))
+        return true; /* and its next turn ends a search */
     if (!worker->searching)
         worker->searching = lido__idle_search(idle);
     if (worker->searching && (take_injected(worker) || steal(worker))) {

@@ -20,6 +20,7 @@ struct plan {
      *   y  yields once
      *   o  waits for an op
      *   j  joins the first one of the others that is no j
+     *   h  holds its worker up until others have taken what that one shares
      *   m  meets the other ones like it: each ends when all have begun, so each needs a worker
      */
     const char *tasks;
@@ -66,6 +67,18 @@ static int meet_the_others(lido_future *future, const lido_waker *waker)
     return end_with(actor_of(future), RESULT);
 }
 
+MODEL_UNSEEN static bool ring_is_empty(const void *worker)
+{
+    return lido__ring_empty(&((const struct lido__worker *)worker)->ring);
+}
+
+static int hold_up(lido_future *future, const lido_waker *waker)
+{
+    begin_poll(waker);
+    model_block_until(ring_is_empty, lido__worker_current());
+    return end_with(actor_of(future), RESULT);
+}
+
 static int yield_once(lido_future *future, const lido_waker *waker)
 {
     struct actor *self = actor_of(future);
@@ -98,6 +111,7 @@ static lido_future future_of(char kind)
     case 'y': return (lido_future){yield_once};
     case 'o': return (lido_future){wait_for_op};
     case 'j': return (lido_future){join_target};
+    case 'h': return (lido_future){hold_up};
     case 'm': return (lido_future){meet_the_others};
     default: return (lido_future){end_at_once};
     }
@@ -335,19 +349,19 @@ static void set_up(void)
 
 static struct plan stolen = PLAN("stolen", "ee", 2, 20000, WORKER_2);
 static struct plan woken =
-    PLAN("stolen and woken", "ew", 1, 2000, WORKER_2, {"waker", wake_it, NULL});
+    PLAN("stolen and woken", "hw", 1, 2000, WORKER_2, {"waker", wake_it, NULL});
 static struct plan woken_late =
     PLAN("stolen later and woken", "yyw", 1, 15000, WORKER_2, {"waker", wake_it, NULL});
 static struct plan cancelled =
-    PLAN("stolen and cancelled", "ew", 1, 1500, WORKER_2, {"canceller", cancel_it, NULL});
+    PLAN("stolen and cancelled", "hw", 1, 1500, WORKER_2, {"canceller", cancel_it, NULL});
 static struct plan delivered =
     PLAN("stolen and delivered to", "yyo", 1, 30000, WORKER_2, {"system", complete_ops, NULL});
 static struct plan joined =
-    PLAN("stolen and joined by a thread", "ee", 1, 40000, WORKER_2, {"joiner", join_it, NULL});
+    PLAN("stolen and joined by a thread", "he", 1, 40000, WORKER_2, {"joiner", join_it, NULL});
 static struct plan joined_by_left = PLAN("stolen from who joins it", "je", 1, 2000, WORKER_2);
 static struct plan joined_before =
     PLAN("stolen from who has joined it", "yejey", 1, 3000, WORKER_2);
-static struct plan joined_by_right = PLAN("stolen, and joins", "ej", 1, 1500, WORKER_2);
+static struct plan joined_by_right = PLAN("stolen, and joins", "hj", 1, 1500, WORKER_2);
 static struct plan injected = PLAN("inject: spawned from outside", "", 1, 8000, WORKER_2,
                                    {"spawner", spawn_from_outside, NULL});
 static struct plan injected_and_cancelled =
