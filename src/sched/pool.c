@@ -6,12 +6,12 @@
 #include "os/os.h"
 #include "sched/worker.h"
 
-int lido__pool_enter(struct lido__pool *pool, uint64_t barrier)
+int lido__pool_enter(struct lido__pool *pool, uint64_t tokens, uint64_t barrier)
 {
-    /* The token first: an idle pool can then not close before this task has arrived. Relaxed is
+    /* The tokens first: an idle pool can then not close before this task has arrived. Relaxed is
        enough, all that matters is the order of changes to this one word. */
-    if (lido__fetch_add(&pool->busy, 1, LIDO__RELAXED) & barrier) {
-        lido__pool_leave(pool, 1);
+    if (lido__fetch_add(&pool->busy, tokens, LIDO__RELAXED) & barrier) {
+        lido__pool_leave(pool, tokens);
         return -ESHUTDOWN;
     }
     return 0;
@@ -96,10 +96,13 @@ static struct lido__worker *least_loaded(struct lido__pool *pool)
     return best;
 }
 
+/* Not one step: two who deal at the same moment may both begin with the same worker, and each deals on from
+   there. */
 static struct lido__worker *next_in_round(struct lido__pool *pool)
 {
-    uint32_t turn = lido__fetch_add(&pool->round, 1, LIDO__RELAXED);
-    return &pool->workers[turn % pool->count];
+    uint32_t turn = lido__load(&pool->round, LIDO__RELAXED);
+    lido__store(&pool->round, turn + 1 < pool->count ? turn + 1 : 0, LIDO__RELAXED);
+    return &pool->workers[turn];
 }
 
 struct lido__worker *lido__pool_place(struct lido__pool *pool, struct lido__worker *self,

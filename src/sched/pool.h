@@ -70,10 +70,10 @@ struct lido__pool {
 };
 
 /*
- * Takes a token. -ESHUTDOWN: none was taken, for the pool has one of the flags in `barrier`: BARRED for the
+ * Takes tokens. -ESHUTDOWN: none was taken, for the pool has one of the flags in `barrier`: BARRED for the
  * spawns of its own tasks, CLOSED for all others.
  */
-int lido__pool_enter(struct lido__pool *pool, uint64_t barrier);
+int lido__pool_enter(struct lido__pool *pool, uint64_t tokens, uint64_t barrier);
 
 /* Gives tokens back; the last one may end the pool. */
 void lido__pool_leave(struct lido__pool *pool, uint64_t tokens);

@@ -9,7 +9,8 @@
 #include "sched/wake.h"
 
 /* A spawn within the worker: nothing is shared yet, and nothing is atomic. */
-static inline __attribute__((always_inline)) int spawn_local(struct lido__worker *worker, lido_task *task)
+static inline __attribute__((always_inline)) int spawn_local(struct lido__worker *worker,
+                                                             lido_task *task)
 {
     lido__worker_enter(worker);
     int r = worker->refusing ? -ESHUTDOWN : 0;
@@ -29,7 +30,7 @@ static int spawn_remote(struct lido__worker *worker, lido_task *task, uint32_t r
 {
     if (placement == LIDO_PLACE_DEFAULT || placement == LIDO_PLACE_LOCAL)
         placement = worker->pool->placement;
-    int r = lido__pool_enter(worker->pool, barrier);
+    int r = lido__pool_enter(worker->pool, 1, barrier);
     if (r < 0)
         return r;
     r = lido__worker_seat(worker);
@@ -53,19 +54,20 @@ static int spawn_remote(struct lido__worker *worker, lido_task *task, uint32_t r
  */
 static int spawn_injected(struct lido__pool *pool, lido_task *task, uint32_t refs, uint64_t barrier)
 {
-    int r = lido__pool_enter(pool, barrier);
+    int r = lido__pool_enter(pool, 2, barrier);
     if (r < 0)
         return r;
     r = lido__worker_seat(
         &pool->workers[0]); /* so that there is somebody, even if threads run out */
-    if (r == 0) {
-        lido__fetch_add(&pool->busy, 1, LIDO__RELAXED);
-        lido__state_init_shared(&task->state, refs);
-        task->flags |= LIDO__TASK_QUEUED;
-        lido__share_inject(pool, task);
+    if (r < 0) {
+        lido__pool_leave(pool, 2);
+        return r;
     }
+    lido__state_init_shared(&task->state, refs);
+    task->flags |= LIDO__TASK_QUEUED;
+    lido__share_inject(pool, task);
     lido__pool_leave(pool, 1);
-    return r;
+    return 0;
 }
 
 /* What a new task begins with. A future's deadline needs memory; a fiber has it on its stack. */

@@ -18,7 +18,7 @@ enum { WORKERS = 2 };
 
 /* The functions of pool.h, so that a broken one can take the place of each. */
 struct protocol {
-    int (*enter)(struct lido__pool *pool, uint64_t barrier);
+    int (*enter)(struct lido__pool *pool, uint64_t tokens, uint64_t barrier);
     void (*leave)(struct lido__pool *pool, uint64_t tokens);
     void (*end_on_idle)(struct lido__pool *pool);
     bool (*go_on)(struct lido__pool *pool);
@@ -93,7 +93,7 @@ static void work(void *unused)
 /* A task that comes from outside, lives, and ends. Returns whether it was accepted. */
 static bool try_spawn(void)
 {
-    if (world.protocol->enter(&world.pool, LIDO__POOL_CLOSED) < 0)
+    if (world.protocol->enter(&world.pool, 1, LIDO__POOL_CLOSED) < 0)
         return false;
     task_comes();
     model_touch(&world.pool);
@@ -152,11 +152,11 @@ static const struct model_scenario spawning = {
 /* ---- Wrong protocols ------------------------------------------------------------------------------ */
 
 /* Looks first, and takes the token then. */
-static int enter_late(struct lido__pool *pool, uint64_t barrier)
+static int enter_late(struct lido__pool *pool, uint64_t tokens, uint64_t barrier)
 {
     if (lido__load(&pool->busy, LIDO__SEQ_CST) & barrier)
         return -ESHUTDOWN;
-    lido__fetch_add(&pool->busy, 1, LIDO__SEQ_CST);
+    lido__fetch_add(&pool->busy, tokens, LIDO__SEQ_CST);
     return 0;
 }
 
@@ -193,10 +193,10 @@ static void leave_beside(struct lido__pool *pool, uint64_t tokens)
         quiet_beside(pool);
 }
 
-static int enter_beside(struct lido__pool *pool, uint64_t barrier)
+static int enter_beside(struct lido__pool *pool, uint64_t tokens, uint64_t barrier)
 {
-    if (lido__fetch_add(&pool->busy, 1, LIDO__SEQ_CST) & barrier) {
-        leave_beside(pool, 1);
+    if (lido__fetch_add(&pool->busy, tokens, LIDO__SEQ_CST) & barrier) {
+        leave_beside(pool, tokens);
         return -ESHUTDOWN;
     }
     return 0;
