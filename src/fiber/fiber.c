@@ -216,8 +216,9 @@ static inline __attribute__((always_inline)) struct lido__worker *run_to_end(
 }
 
 /*
- * The bottom of each fiber's stack. If the task after the one that has ended has not started it has this stack, the
- * warmest there is, without a switch: so tasks that end before they first wait run one after the other in one place.
+ * The bottom of each fiber's stack. When a task has ended, and the next one has not started, that one has this
+ * stack, the warmest there is, without a switch. So tasks that end before they first wait run one after the other
+ * in one place.
  */
 static void fiber_main(void *value)
 {

@@ -1,12 +1,12 @@
 /*
- * Lingering: a worker that has sent a job to another thread, and has nothing else to do, looks for the answer for a
- * moment before it sleeps; and the thread that has run a job looks for the next. To sleep and to be woken takes
+ * Lingering: a worker that has sent a job to another thread, and has nothing else to do, looks for the answer for
+ * a moment before it sleeps; and the thread that has run a job looks for the next. To sleep and to be woken takes
  * 5 us and, if the cpu was idle, up to 50 us: with jobs of 1 us nearly all of the time.
  *
  * It pays only if jobs are short and there is a cpu for both. So whoever lingered in vain does not for a while,
- * for a longer one each time. The first time after that is a long one, since the other thread sleeps too, and
- * is awake only after that; it tells little of how long the jobs take, so only what a short one finds makes
- * good for failures, half of them each time. What is wasted is at most one long one for each LIDO__LINGER_SKIPS sleeps.
+ * for a longer one each time. The first time after that is a long one, since the other thread sleeps too, and is
+ * awake only after that. It tells little of how long the jobs take: so only what a short one finds makes good for
+ * failures, half of them each time. What is wasted is at most a long one for each LIDO__LINGER_SKIPS sleeps.
  */
 #ifndef LIDO_SCHED_LINGER_H
 #define LIDO_SCHED_LINGER_H

@@ -55,8 +55,8 @@ static const struct lido__wait_kind kind = {.leave = leave, .undo = undo};
 
 /* ---- Locking -------------------------------------------------------------------------------------- */
 
-/* Most are free, and nobody waits: that is tried without a look. Acquire: pairs with the release of whoever had it
-   before. */
+/* Mostly it is free, and nobody waits: that is tried without a look. Acquire: pairs with the release of whoever
+   had it before. */
 static inline bool take(struct mutex *mutex)
 {
     uint32_t word = 0;

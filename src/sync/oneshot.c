@@ -34,7 +34,7 @@ static int refusal(uint32_t word)
     return word & (SENT | HUNG_UP) ? -EALREADY : 0;
 }
 
-static int conclude_slowly(struct oneshot *oneshot, uint32_t outcome)
+static __attribute__((noinline)) int conclude_slowly(struct oneshot *oneshot, uint32_t outcome)
 {
     uint32_t word = lido__word_lock(&oneshot->word);
     int r = refusal(word);
@@ -83,15 +83,19 @@ static void undo(struct lido__wait *wait)
 
 static const struct lido__wait_kind kind = {.leave = leave, .undo = undo};
 
-int lido_oneshot_try_recv(lido_oneshot *public, void **value)
+static inline int collect(struct oneshot *oneshot, void **value)
 {
-    struct oneshot *oneshot = oneshot_of(public);
     uint32_t word = lido__word_settled(&oneshot->word);
     if (word & SENT) {
         *value = oneshot->value;
         return 0;
     }
     return word & HUNG_UP ? -EPIPE : -EAGAIN;
+}
+
+int lido_oneshot_try_recv(lido_oneshot *oneshot, void **value)
+{
+    return collect(oneshot_of(oneshot), value);
 }
 
 /* True if there is nothing to wait for. */
@@ -107,20 +111,23 @@ static bool concluded_or_list(struct oneshot *oneshot, struct lido__wait *wait)
     return concluded;
 }
 
+static int wait_for_value(struct lido__worker *worker, struct oneshot *oneshot, void **value)
+{
+    struct lido__wait wait;
+    lido__wait_init(&wait, &kind, &oneshot->word, worker->current);
+    int r = concluded_or_list(oneshot, &wait) ? 0 : lido__wait_sleep(&wait, "one-shot");
+    return r < 0 ? r : collect(oneshot, value);
+}
+
 int lido_oneshot_recv(lido_oneshot *public, void **value)
 {
     struct oneshot *oneshot = oneshot_of(public);
-    struct lido__wait wait;
     int error;
     struct lido__worker *worker = lido__wait_begin(&error);
     if (!worker)
         return error;
-    int r = lido_oneshot_try_recv(public, value);
-    if (r != -EAGAIN)
-        return r;
-    lido__wait_init(&wait, &kind, &oneshot->word, worker->current);
-    r = concluded_or_list(oneshot, &wait) ? 0 : lido__wait_sleep(&wait, "one-shot");
-    return r < 0 ? r : lido_oneshot_try_recv(public, value);
+    int r = collect(oneshot, value);
+    return r == -EAGAIN ? wait_for_value(worker, oneshot, value) : r;
 }
 
 int lido_oneshot_recv_poll(lido_oneshot *public, void **value, lido_wait *public_wait,
@@ -137,7 +144,7 @@ int lido_oneshot_recv_poll(lido_oneshot *public, void **value, lido_wait *public
             return LIDO_PENDING;
     }
     wait->state = LIDO__WAIT_IDLE;
-    return lido_oneshot_try_recv(public, value);
+    return collect(oneshot, value);
 }
 
 int lido_oneshot_close_receiver(lido_oneshot *public)

@@ -47,8 +47,8 @@ static inline bool lido__semaphore_try(struct lido__semaphore *semaphore, uint32
  */
 int lido__semaphore_acquire(struct lido__semaphore *semaphore, uint32_t n);
 
-/* The same for a future, and one permit: LIDO_PENDING, or as acquire. `wait` was all zero before the first poll,
-   and is again after the last. */
+/* The same for a future, and one permit: LIDO_PENDING, or as acquire. `wait` was all zero before the first
+   poll, and is again after the last. */
 int lido__semaphore_acquire_poll(struct lido__semaphore *semaphore, lido_wait *wait,
                                  const lido_waker *waker);
 

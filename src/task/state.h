@@ -201,7 +201,7 @@ static inline bool lido__state_forgo(struct lido__state *state)
  * one, and will yet arrive in the inbox. One reference and neither `keep` nor JOINER: free.
  * Release: the result is seen by whoever sees DONE. Acquire: pairs with the release in await.
  *
- * If the scheduler's reference is the only one nobody can see the word any more, as in unref; it is left as it is.
+ * If the scheduler's reference is the only one nobody else can see the word, as in unref, and it stays as it is.
  */
 static inline uint32_t lido__state_finish(struct lido__state *state, bool keep)
 {
