@@ -23,7 +23,7 @@
 #include "base/list.h"
 
 /* Free stacks that a worker keeps. Each keeps its chunk from being unmapped. */
-#define LIDO__STACK_CACHE_MAX 1024u
+#define LIDO__STACK_CACHE_MAX 256u
 
 struct lido__fiber;
 struct lido__chunk;
