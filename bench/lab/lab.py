@@ -46,18 +46,19 @@ class Lab:
         for number in range(self.rounds):
             yield from kinds if number % 2 == 0 else reversed(kinds)
 
-    def run_in_turn(self, job: str, workers: int, own: dict[str, list[str]]) -> dict[str, Column]:
+    def run_in_turn(
+        self, job: str, workers: int, repeat: int, own: dict[str, list[str]]
+    ) -> dict[str, Column]:
         """A job without a server: programs that print figures of their own, a column for each name. `own`:
         lido's commands, by kind; its server does no such job. What a program does not do, its kind has not.
         """
         commands = {name: command for name, command in own.items() if self.kind(name)}
         commands |= {kind.name: kind.command(job, workers) for kind in self.doing(job, workers)}
         columns: dict[str, Column] = {}
-        repeat = ["--repeat", "5" if self.quick else "9"]
         for _ in range(self.rounds):
             for name, command in commands.items():
                 # Not pinned: one worker has helpers in other threads, as its peers have.
-                for figure in figures_in(run([*command, *repeat], self.machine.all_cpus)):
+                for figure in figures_in(run([*command, "--repeat", str(repeat)], self.machine.all_cpus)):
                     columns.setdefault(figure.name, Column("time", "ns")).add(name, figure.median)
         return columns
 

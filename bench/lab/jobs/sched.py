@@ -38,7 +38,7 @@ def sched(lab: Lab) -> None:
             kind: [lab.program("bench/sched"), "--scheduler", scheduler, "--workers", str(workers)]
             for kind, scheduler in (("lido", "io-pool"), ("lido stealing", "work-stealing"))
         }
-        for name, column in lab.run_in_turn("sched", workers, ours).items():
+        for name, column in lab.run_in_turn("sched", workers, 3 if lab.quick else 5, ours).items():
             case = f"{name}, {workers} worker{'s' if workers > 1 else ''}"
             lab.report.table("sched", case, [column])
             judge(lab, case, name, workers, column)
