@@ -84,13 +84,29 @@ static void finish_accept(struct lido__op *op)
     op->result = 0;
 }
 
-/* The op is to be tried again: it met a connection that had died. */
+/* The op is settled. True: it is to be tried again, for it met a connection that had died. */
 static bool passes_over(struct lido__op *op)
 {
     if (op->user != LIDO__USER_ACCEPTING || !lido__accept_passes_over(op->result))
         return false;
     op->state = LIDO__OP_IDLE;
     return true;
+}
+
+/* One that may not have begun yet; `advance`: one of those below. */
+static ssize_t accept_by(struct lido__worker *worker, struct lido__op *op,
+                         ssize_t (*advance)(struct lido__worker *worker, struct lido__op *op))
+{
+    ssize_t r;
+    if (op->user == LIDO__USER_ACCEPT)
+        begin_accept(op);
+    do
+        r = advance(worker, op);
+    while (r != LIDO_PENDING && passes_over(op));
+    if (r == LIDO_PENDING || op->user != LIDO__USER_ACCEPTING)
+        return r;
+    finish_accept(op);
+    return op->result;
 }
 
 /* ---- Polling ------------------------------------------------------------------------------------ */
@@ -102,12 +118,20 @@ static struct lido__worker *worker_polling(const lido_waker *waker)
     return worker && worker->current == lido__waker_task(*waker) ? worker : NULL;
 }
 
-/* The op is settled. */
-static ssize_t result_of(struct lido__op *op)
+static inline __attribute__((always_inline)) ssize_t advance(struct lido__worker *worker,
+                                                             struct lido__op *op)
 {
-    if (op->user == LIDO__USER_ACCEPTING)
-        finish_accept(op);
-    return op->result;
+    bool settled;
+    if (lido__op_state(op) != LIDO__OP_IDLE) {
+        settled = lido__op_resume(worker, worker->current, op);
+    } else if (worker->budget > 0) {
+        worker->budget--;
+        settled = lido__op_start(worker, worker->current, op);
+    } else {
+        lido__worker_requeue(worker);
+        settled = false;
+    }
+    return settled ? op->result : LIDO_PENDING;
 }
 
 ssize_t lido_op_poll(lido_op *public, const lido_waker *waker)
@@ -116,19 +140,18 @@ ssize_t lido_op_poll(lido_op *public, const lido_waker *waker)
     struct lido__worker *worker = worker_polling(waker);
     if (!worker)
         return -ENXIO;
-    bool starts = lido__op_state(op) == LIDO__OP_IDLE;
-    if (starts && worker->budget == 0) {
-        lido__worker_requeue(worker);
-        return LIDO_PENDING;
-    }
-    worker->budget -= starts;
-    if (op->user == LIDO__USER_ACCEPT)
-        begin_accept(op);
-    do {
-        if (!lido__op_advance(worker, worker->current, op))
-            return LIDO_PENDING;
-    } while (passes_over(op));
-    return result_of(op);
+    return op->user == LIDO__USER_NONE ? advance(worker, op) : accept_by(worker, op, advance);
+}
+
+static inline __attribute__((always_inline)) ssize_t advance_at_once(struct lido__worker *worker,
+                                                                     struct lido__op *op)
+{
+    worker->budget -= worker->budget > 0;
+    if (lido__op_state(op) == LIDO__OP_IDLE)
+        lido__op_try(worker, worker->current, op);
+    else
+        lido__op_give_up(worker, op); /* it has been polled before */
+    return op->result;
 }
 
 ssize_t lido_op_try(lido_op *public, const lido_waker *waker)
@@ -137,12 +160,6 @@ ssize_t lido_op_try(lido_op *public, const lido_waker *waker)
     struct lido__worker *worker = worker_polling(waker);
     if (!worker)
         return -ENXIO;
-    worker->budget -= worker->budget > 0;
-    if (op->user == LIDO__USER_ACCEPT)
-        begin_accept(op);
-    do {
-        if (lido__op_state(op) != LIDO__OP_SETTLED)
-            lido__op_try(worker, worker->current, op);
-    } while (passes_over(op));
-    return result_of(op);
+    return op->user == LIDO__USER_NONE ? advance_at_once(worker, op)
+                                       : accept_by(worker, op, advance_at_once);
 }

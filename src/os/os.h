@@ -20,6 +20,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "os/transfer.h"
+
 /* ---- Clock ------------------------------------------------------------------------------------ */
 
 /* Nanoseconds of the monotonic clock; never goes back, does not run while the machine sleeps. */
@@ -188,17 +190,15 @@ void lido__pages_guard_force(enum lido__guard_method method);
  * no signal handler, and the default action would end the process.
  */
 
-/* Any descriptor. */
-ssize_t lido__os_read(int fd, void *buffer, size_t bytes);
+/* lido__os_read (any descriptor), lido__os_recv and lido__os_send (sockets) are in os/transfer.h. */
+
 ssize_t lido__os_readv(int fd, const struct iovec *parts, int count);
 
 /* For what is not a socket (files, pipes, terminals): for sockets lido__os_send is cheaper. */
 ssize_t lido__os_write(int fd, const void *buffer, size_t bytes);
 ssize_t lido__os_writev(int fd, const struct iovec *parts, int count);
 
-/* Sockets only. `flags` are MSG_*, such as MSG_PEEK; the senders add MSG_NOSIGNAL. */
-ssize_t lido__os_recv(int fd, void *buffer, size_t bytes, int flags);
-ssize_t lido__os_send(int fd, const void *buffer, size_t bytes, int flags);
+/* Sockets only. `flags` are MSG_*; sendmsg adds MSG_NOSIGNAL. */
 ssize_t lido__os_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t lido__os_sendmsg(int fd, const struct msghdr *message, int flags);
 

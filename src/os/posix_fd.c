@@ -8,13 +8,7 @@
 #include <unistd.h>
 
 #include "os/call.h"
-#include "os/hot.h"
 #include "os/os.h"
-
-ssize_t lido__os_read(int fd, void *buffer, size_t bytes)
-{
-    return LIDO__CALL_HOT("read", lido__hot_read(fd, buffer, bytes));
-}
 
 ssize_t lido__os_readv(int fd, const struct iovec *parts, int count)
 {

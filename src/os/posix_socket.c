@@ -1,18 +1,7 @@
 #define _GNU_SOURCE
 
 #include "os/call.h"
-#include "os/hot.h"
 #include "os/os.h"
-
-ssize_t lido__os_recv(int fd, void *buffer, size_t bytes, int flags)
-{
-    return LIDO__CALL_HOT("recv", lido__hot_recv(fd, buffer, bytes, flags));
-}
-
-ssize_t lido__os_send(int fd, const void *buffer, size_t bytes, int flags)
-{
-    return LIDO__CALL_HOT("send", lido__hot_send(fd, buffer, bytes, flags | MSG_NOSIGNAL));
-}
 
 ssize_t lido__os_recvmsg(int fd, struct msghdr *message, int flags)
 {

@@ -23,13 +23,14 @@ struct epoll {
     struct lido__reactor base;
     int fd;
     int wake_fd;
-    bool no_pwait2; /* the kernel has only millisecond timeouts */
+    struct lido__handle woken; /* of the wake descriptor; nobody waits there */
+    bool no_pwait2;            /* the kernel has only millisecond timeouts */
     struct epoll_event events[EVENTS];
 };
 
 /*
  * What an event carries: the handle in the lower 48 bits (user space on x86-64 and aarch64 has no
- * more), its generation above. 0 is the wake descriptor.
+ * more), its generation above.
  */
 static uint64_t token_of(const struct lido__handle *handle)
 {
@@ -42,12 +43,10 @@ static struct lido__handle *address_of(uint64_t token)
     return (struct lido__handle *)(uintptr_t)(token & 0xffffffffffffu);
 }
 
-static struct lido__handle *handle_of(uint64_t token)
+/* Whether the handle is still the one that was registered. */
+static bool is_current(const struct lido__handle *handle, uint64_t token)
 {
-    struct lido__handle *handle = address_of(token);
-    if (lido__load(&handle->generation, LIDO__RELAXED) != (uint16_t)(token >> 48))
-        return NULL;
-    return handle;
+    return lido__load(&handle->generation, LIDO__RELAXED) == (uint16_t)(token >> 48);
 }
 
 static int control(struct epoll *epoll, int what, int fd, uint32_t events, uint64_t token)
@@ -74,7 +73,7 @@ static int epoll_init(struct lido__reactor *reactor)
         return r;
     }
     epoll->no_pwait2 = false;
-    r = control(epoll, EPOLL_CTL_ADD, epoll->wake_fd, EPOLLIN | EPOLLET, 0);
+    r = control(epoll, EPOLL_CTL_ADD, epoll->wake_fd, EPOLLIN | EPOLLET, token_of(&epoll->woken));
     if (r < 0) {
         close(epoll->wake_fd);
         close(epoll->fd);
@@ -149,27 +148,28 @@ static int watch(struct lido__reactor *reactor, const struct lido__op *op)
     return r;
 }
 
-static bool epoll_submit(struct lido__reactor *reactor, struct lido__op *op)
+static __attribute__((noinline)) void dispatch_any(struct lido__handle *handle, uint32_t what,
+                                                   struct lido__fifo *handed)
 {
-    return lido__ready_submit(reactor, op, watch);
+    if (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        lido__ready_event(handle, 0, LIDO__SIDE_HUNG, handed);
+    else if (what & EPOLLIN)
+        lido__ready_event(handle, 0, LIDO__SIDE_READY, handed);
+    if (what & (EPOLLHUP | EPOLLERR))
+        lido__ready_event(handle, 1, LIDO__SIDE_HUNG, handed);
+    else if (what & EPOLLOUT)
+        lido__ready_event(handle, 1, LIDO__SIDE_READY, handed);
 }
 
-static size_t dispatch(const struct epoll_event *event, struct lido__fifo *handed)
+static inline void dispatch(const struct epoll_event *event, struct lido__fifo *handed)
 {
-    uint32_t what = event->events;
-    struct lido__handle *handle = event->data.u64 ? handle_of(event->data.u64) : NULL;
-    size_t count = 0;
-    if (!handle)
-        return 0;
-    if (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        count += lido__ready_event(handle, 0, LIDO__SIDE_HUNG, handed);
-    else if (what & EPOLLIN)
-        count += lido__ready_event(handle, 0, LIDO__SIDE_READY, handed);
-    if (what & (EPOLLHUP | EPOLLERR))
-        count += lido__ready_event(handle, 1, LIDO__SIDE_HUNG, handed);
-    else if (what & EPOLLOUT)
-        count += lido__ready_event(handle, 1, LIDO__SIDE_READY, handed);
-    return count;
+    struct lido__handle *handle = address_of(event->data.u64);
+    if (!is_current(handle, event->data.u64))
+        return;
+    if (event->events == EPOLLIN) /* mostly */
+        lido__ready_event(handle, 0, LIDO__SIDE_READY, handed);
+    else
+        dispatch_any(handle, event->events, handed);
 }
 
 /* Rounded up, so that a timer that is due then is due when the wait returns. */
@@ -209,22 +209,19 @@ static inline void foresee(const struct epoll_event *events, int i, int n)
     if (i + AHEAD >= n)
         return;
     const struct lido__handle *handle = address_of(events[i + AHEAD].data.u64);
-    unsigned side = !(events[i + AHEAD].events & EPOLLIN);
-    if (handle)
-        __builtin_prefetch(lido__side_op(lido__load(&handle->side[side], LIDO__RELAXED)), 1);
+    /* Mostly it is input that is waited for. */
+    __builtin_prefetch(lido__side_op(lido__load(&handle->side[0], LIDO__RELAXED)), 1);
 }
 
-static size_t epoll_wait_ops(struct lido__reactor *reactor, uint64_t timeout,
-                             struct lido__fifo *handed)
+static void epoll_wait_ops(struct lido__reactor *reactor, uint64_t timeout,
+                           struct lido__fifo *handed)
 {
     struct epoll *epoll = (struct epoll *)reactor;
     int n = wait_events(epoll, timeout);
-    size_t count = 0;
     for (int i = 0; i < n; i++) {
         foresee(epoll->events, i, n);
-        count += dispatch(&epoll->events[i], handed);
+        dispatch(&epoll->events[i], handed);
     }
-    return count;
 }
 
 static void epoll_wake(struct lido__reactor *reactor)
@@ -246,8 +243,10 @@ const struct lido__reactor_ops lido__epoll = {
     .size = sizeof(struct epoll),
     .init = epoll_init,
     .fini = epoll_fini,
-    .submit = epoll_submit,
+    .submit = lido__ready_submit,
+    .retry = lido__ready_retry,
     .cancel = lido__ready_cancel,
+    .watch = watch,
     .release = epoll_release,
     .wait = epoll_wait_ops,
     .descriptor = epoll_descriptor,

@@ -4,7 +4,7 @@
  *
  *     IDLE --submit--> SETTLED                        it could be done at once
  *     IDLE --submit--> ARMED --cancel--> SETTLED      nothing was consumed
- *                      ARMED --handed back--> READY   try again: submit
+ *                      ARMED --handed back--> READY   try again: retry
  *                      ARMED --handed back--> SETTLED a completion, or the handle was closed
  *
  * The task that owns the op reads and writes all of it, except between ARMED and its being handed
@@ -67,6 +67,14 @@ static inline void lido__op_init(struct lido__op *op, enum lido__op_kind kind,
     op->kind = (uint8_t)kind;
     op->state = LIDO__OP_IDLE;
     op->connecting = 0;
+    op->buffer = buffer;
+    op->length = length;
+}
+
+/* Of an op that is settled: the same once more, with another buffer. */
+static inline void lido__op_again(struct lido__op *op, void *buffer, size_t length)
+{
+    op->state = LIDO__OP_IDLE;
     op->buffer = buffer;
     op->length = length;
 }

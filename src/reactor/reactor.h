@@ -26,17 +26,24 @@ struct lido__reactor_ops {
     void (*fini)(struct lido__reactor *reactor);
 
     /*
-     * Starts an op that is IDLE or READY. True: it is SETTLED. False: it is ARMED, and will come back
+     * Starts an op that is IDLE. True: it is SETTLED. False: it is ARMED, and will come back
      * from wait. Filling an op cannot fail; what goes wrong here is its result (-EBUSY: the side has
      * an op already; -ENOMEM, -ENOSPC: it cannot be registered).
      */
     bool (*submit)(struct lido__reactor *reactor, struct lido__op *op);
+
+    /* The same for an op that is READY, if this reactor has those: goes on with it. */
+    bool (*retry)(struct lido__reactor *reactor, struct lido__op *op);
 
     /*
      * Takes back an op that is ARMED. True: it is SETTLED with `reason`, nothing was consumed.
      * False: too late, it is being handed back: wait for that.
      */
     bool (*cancel)(struct lido__reactor *reactor, struct lido__op *op, int reason);
+
+    /* Of those that go through ready.h, for its use: sees to it that the reactor watches the op's side of its
+       handle; 0 or a negative errno. */
+    int (*watch)(struct lido__reactor *reactor, const struct lido__op *op);
 
     /*
      * Forgets a handle that is registered here, so that its descriptor can be closed or watched
@@ -47,9 +54,9 @@ struct lido__reactor_ops {
     /*
      * Waits until something happens, `timeout` ns at most (0: only looks, UINT64_MAX: for ever), and
      * appends the ops that are handed back. They are not READY or SETTLED yet in the eyes of
-     * their tasks: lido__op_deliver says so. Returns how many were appended. Interrupted: 0.
+     * their tasks: lido__deliver says so. It may return without any.
      */
-    size_t (*wait)(struct lido__reactor *reactor, uint64_t timeout, struct lido__fifo *handed);
+    void (*wait)(struct lido__reactor *reactor, uint64_t timeout, struct lido__fifo *handed);
 
     /* A descriptor that is readable when wait would not sleep; -1: there is none. */
     int (*descriptor)(const struct lido__reactor *reactor);

@@ -8,31 +8,37 @@
 #include "base/bits.h"
 #include "os/os.h"
 
+/* One attempt at an op. -EAGAIN: it would have to wait. */
+typedef ssize_t attempt(const struct lido__reactor *reactor, struct lido__op *op);
+
 /* Into the worker's buffer, chosen only now that there is something to read. */
-static ssize_t try_read_lent(struct lido__op *op, int fd, void *lent)
+static inline ssize_t try_read_lent(const struct lido__reactor *reactor, struct lido__op *op)
 {
-    op->buffer = lent;
+    op->buffer = reactor->lent;
     op->length = LIDO__LENT_SIZE;
-    return lido__os_read(fd, lent, LIDO__LENT_SIZE);
+    return lido__os_read(op->handle->fd, op->buffer, LIDO__LENT_SIZE);
 }
 
-static ssize_t try_read(const struct lido__op *op, int fd)
+static inline ssize_t try_recv(const struct lido__reactor *reactor, struct lido__op *op)
 {
-    if (op->handle->kind == LIDO__HANDLE_SOCKET)
-        return lido__os_recv(fd, op->buffer, op->length, 0);
-    return lido__os_read(fd, op->buffer, op->length);
+    (void)reactor;
+    return lido__os_recv(op->handle->fd, op->buffer, op->length, 0);
 }
 
-static ssize_t try_write(const struct lido__op *op, int fd)
+static inline ssize_t try_send(const struct lido__reactor *reactor, struct lido__op *op)
 {
-    if (op->handle->kind == LIDO__HANDLE_SOCKET)
-        return lido__os_send(fd, op->buffer, op->length, 0);
-    return lido__os_write(fd, op->buffer, op->length);
+    (void)reactor;
+    return lido__os_send(op->handle->fd, op->buffer, op->length, 0);
+}
+
+static bool is_socket(const struct lido__op *op)
+{
+    return op->handle->kind == LIDO__HANDLE_SOCKET;
 }
 
 static ssize_t try_writev(const struct lido__op *op, int fd)
 {
-    if (op->handle->kind == LIDO__HANDLE_SOCKET)
+    if (is_socket(op))
         return lido__os_sendv(fd, op->buffer, (int)op->length);
     return lido__os_writev(fd, op->buffer, (int)op->length);
 }
@@ -89,18 +95,19 @@ static ssize_t try_ready(const struct lido__op *op, int fd, short events)
     return r < 0 ? r : r == 0 ? -EAGAIN : 0;
 }
 
-/* One attempt. -EAGAIN: it would have to wait. */
-static ssize_t try_op(struct lido__reactor *reactor, struct lido__op *op)
+static ssize_t try_op(const struct lido__reactor *reactor, struct lido__op *op)
 {
     int fd = op->handle->fd;
     switch ((enum lido__op_kind)op->kind) {
-    case LIDO__OP_READ: return try_read(op, fd);
-    case LIDO__OP_READ_LENT: return try_read_lent(op, fd, reactor->lent);
+    case LIDO__OP_READ:
+        return is_socket(op) ? try_recv(reactor, op) : lido__os_read(fd, op->buffer, op->length);
+    case LIDO__OP_READ_LENT: return try_read_lent(reactor, op);
     case LIDO__OP_READV: return lido__os_readv(fd, op->buffer, (int)op->length);
     case LIDO__OP_PEEK: return lido__os_recv(fd, op->buffer, op->length, MSG_PEEK);
     case LIDO__OP_RECVMSG: return lido__os_recvmsg(fd, op->buffer, 0);
     case LIDO__OP_ACCEPT: return try_accept(op, fd);
-    case LIDO__OP_WRITE: return try_write(op, fd);
+    case LIDO__OP_WRITE:
+        return is_socket(op) ? try_send(reactor, op) : lido__os_write(fd, op->buffer, op->length);
     case LIDO__OP_WRITEV: return try_writev(op, fd);
     case LIDO__OP_SENDMSG: return try_sendmsg(op, fd);
     case LIDO__OP_CONNECT: return try_connect(op, fd);
@@ -112,15 +119,21 @@ static ssize_t try_op(struct lido__reactor *reactor, struct lido__op *op)
     return -EINVAL;
 }
 
+/* Of a transfer of bytes. */
+static inline bool is_short(const struct lido__op *op)
+{
+    return op->result > 0 && (size_t)op->result < op->length &&
+           op->handle->kind != LIDO__HANDLE_DEVICE;
+}
+
 /*
  * Whether a transfer that succeeded has drained the side: only a short one of a byte stream says so.
  * Datagrams, connections and peeks tell nothing, and a pipe may have had no place for more.
  */
-static bool drained(const struct lido__op *op)
+static inline bool drained(const struct lido__op *op)
 {
     bool bytes = op->kind == LIDO__OP_READ || op->kind == LIDO__OP_READ_LENT;
-    bool is_short = op->result > 0 && (size_t)op->result < op->length;
-    return bytes && is_short && op->handle->kind != LIDO__HANDLE_DEVICE;
+    return bytes && is_short(op);
 }
 
 static bool settled(struct lido__op *op, ssize_t result)
@@ -131,17 +144,22 @@ static bool settled(struct lido__op *op, ssize_t result)
 }
 
 /*
- * A write, while nothing says that it would wait: if it goes through, the side is as it was and
+ * A write, while the word says that it need not wait: if it goes through, the side is as it was and
  * no atomic is touched. If it does not, READY has to be cleared before the try that counts; so this
  * is not for a connect, which mostly does not.
  */
-static bool write_through(struct lido__reactor *reactor, struct lido__op *op, uintptr_t word)
+static inline bool write_through(const struct lido__reactor *reactor, struct lido__op *op,
+                                 attempt *try, uintptr_t word)
 {
-    if (lido__op_side(op) != 1 || op->kind == LIDO__OP_CONNECT ||
-        (word != LIDO__SIDE_READY && word != LIDO__SIDE_HUNG))
+    if (word != LIDO__SIDE_READY && word != LIDO__SIDE_HUNG)
         return false;
-    ssize_t result = try_op(reactor, op);
+    ssize_t result = try(reactor, op);
     return result != -EAGAIN && settled(op, result);
+}
+
+static uintptr_t *side_of(const struct lido__op *op)
+{
+    return &op->handle->side[lido__op_side(op)];
 }
 
 static uintptr_t trying(const struct lido__op *op)
@@ -177,15 +195,14 @@ static uintptr_t claim(struct lido__op *op, uintptr_t *side)
    Release: whoever closes the handle does so after the attempt. */
 static void let_go(const struct lido__op *op, uintptr_t *side, uintptr_t known)
 {
-    uintptr_t word = trying(op), next;
-    do
+    uintptr_t word = trying(op), next = known;
+    while (!lido__cas(side, &word, next, LIDO__RELEASE, LIDO__RELAXED))
         next = lido__max_u64(word & LIDO__SIDE_WHAT, known);
-    while (!lido__cas(side, &word, next, LIDO__RELEASE, LIDO__RELAXED));
 }
 
 /* On a side that is claimed, so that an event that comes meanwhile is not lost. False: it would wait. */
-static bool attempt(struct lido__reactor *reactor, struct lido__op *op, uintptr_t *side,
-                    uintptr_t was)
+static bool try_claimed(const struct lido__reactor *reactor, struct lido__op *op, uintptr_t *side,
+                        uintptr_t was)
 {
     op->result = try_op(reactor, op);
     if (op->result == -EAGAIN)
@@ -205,23 +222,22 @@ static bool arm(struct lido__op *op, uintptr_t *side, bool claimed)
     return false;
 }
 
-/* Until it is settled or armed. Out of line, so that a wait and a write that goes through need no
-   registers saved. */
+/* Until it is settled or armed. `claimed`: it has the side, and has just been tried in vain. */
 static __attribute__((noinline)) bool try_until_armed(struct lido__reactor *reactor,
-                                                      struct lido__op *op, lido__watch *watch)
+                                                      struct lido__op *op, bool claimed)
 {
-    uintptr_t *side = &op->handle->side[lido__op_side(op)];
-    for (;;) {
-        uintptr_t was = claim(op, side);
-        bool claimed = was != LIDO__SIDE_DRAINED;
+    uintptr_t *side = side_of(op);
+    for (bool tried = claimed;; tried = false) {
+        uintptr_t was = tried ? LIDO__SIDE_READY : claim(op, side);
+        claimed = was != LIDO__SIDE_DRAINED;
         if (was == CLAIM_BUSY)
             return settled(op, -EBUSY);
         if (was == CLAIM_GONE)
             return false;
-        if (claimed && attempt(reactor, op, side, was))
+        if (claimed && !tried && try_claimed(reactor, op, side, was))
             return true;
         bool watched = lido__handle_watched(op->handle, reactor, lido__op_side(op));
-        int r = watched ? 0 : watch(reactor, op);
+        int r = watched ? 0 : reactor->ops->watch(reactor, op);
         if (r < 0) {
             if (claimed)
                 let_go(op, side, LIDO__SIDE_DRAINED);
@@ -232,20 +248,70 @@ static __attribute__((noinline)) bool try_until_armed(struct lido__reactor *reac
     }
 }
 
-bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op, lido__watch *watch)
+static __attribute__((noinline)) bool submit_any(struct lido__reactor *reactor, struct lido__op *op)
 {
-    uintptr_t *side = &op->handle->side[lido__op_side(op)];
-    if (lido__op_state(op) == LIDO__OP_IDLE) {
-        uintptr_t word = lido__load(side, LIDO__RELAXED);
-        if (word == LIDO__SIDE_DRAINED) {
-            if (lido__handle_watched(op->handle, reactor, lido__op_side(op)) &&
-                arm(op, side, false))
-                return false;
-        } else if (write_through(reactor, op, word)) {
-            return true;
-        }
-    }
-    return try_until_armed(reactor, op, watch);
+    uintptr_t word = lido__load(side_of(op), LIDO__RELAXED);
+    bool write = lido__op_side(op) == 1 && op->kind != LIDO__OP_CONNECT;
+    return (write && write_through(reactor, op, try_op, word)) ||
+           try_until_armed(reactor, op, false);
+}
+
+/*
+ * The ways of a request are a write that goes through, a wait for the next input, and the read of it. Each has a
+ * function that calls nothing but the system, and so has hardly a register to save.
+ */
+static __attribute__((noinline)) bool submit_send(struct lido__reactor *reactor,
+                                                  struct lido__op *op)
+{
+    uintptr_t word = lido__load(&op->handle->side[1], LIDO__RELAXED);
+    return write_through(reactor, op, try_send, word) || submit_any(reactor, op);
+}
+
+bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op)
+{
+    struct lido__handle *handle = op->handle;
+    if (op->kind == LIDO__OP_WRITE && handle->kind == LIDO__HANDLE_SOCKET)
+        return submit_send(reactor, op);
+    unsigned which = lido__op_side(op);
+    uintptr_t *side = &handle->side[which];
+    if (lido__load(side, LIDO__RELAXED) == LIDO__SIDE_DRAINED &&
+        lido__handle_watched(handle, reactor, which) && arm(op, side, false))
+        return false;
+    return submit_any(reactor, op);
+}
+
+/* Claims the side if nothing has happened there since the op was handed back. */
+static inline bool reclaim(struct lido__op *op, uintptr_t *side)
+{
+    uintptr_t word = (uintptr_t)op | LIDO__SIDE_READY;
+    /* Acquire: as in claim. */
+    return lido__cas(side, &word, trying(op), LIDO__ACQUIRE, LIDO__RELAXED);
+}
+
+static inline bool retry_read(struct lido__reactor *reactor, struct lido__op *op, attempt *try)
+{
+    uintptr_t *side = &op->handle->side[0];
+    if (!reclaim(op, side))
+        return try_until_armed(reactor, op, false);
+    op->result = try(reactor, op);
+    if (op->result == -EAGAIN)
+        return try_until_armed(reactor, op, true);
+    let_go(op, side, is_short(op) ? LIDO__SIDE_DRAINED : LIDO__SIDE_READY);
+    return settled(op, op->result);
+}
+
+static __attribute__((noinline)) bool retry_any(struct lido__reactor *reactor, struct lido__op *op)
+{
+    if (op->kind == LIDO__OP_READ && is_socket(op))
+        return retry_read(reactor, op, try_recv);
+    return try_until_armed(reactor, op, false);
+}
+
+bool lido__ready_retry(struct lido__reactor *reactor, struct lido__op *op)
+{
+    if (op->kind == LIDO__OP_READ_LENT)
+        return retry_read(reactor, op, try_read_lent);
+    return retry_any(reactor, op);
 }
 
 bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int reason)
@@ -253,7 +319,7 @@ bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int 
     (void)reactor;
     if (lido__op_state(op) != LIDO__OP_IDLE) {
         /* Off the side, with what an event has said since. If it is not there, somebody else has it. */
-        uintptr_t *side = &op->handle->side[lido__op_side(op)];
+        uintptr_t *side = side_of(op);
         uintptr_t word = lido__load(side, LIDO__RELAXED);
         bool armed = lido__op_state(op) == LIDO__OP_ARMED;
         do {
@@ -262,28 +328,6 @@ bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int 
         } while (!lido__cas(side, &word, word & LIDO__SIDE_WHAT, LIDO__RELAXED, LIDO__RELAXED));
     }
     return settled(op, reason);
-}
-
-size_t lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
-                         struct lido__fifo *handed)
-{
-    uintptr_t *where = &handle->side[side];
-    uintptr_t word = lido__load(where, LIDO__RELAXED);
-    uintptr_t next;
-    do {
-        uintptr_t known = word & LIDO__SIDE_WHAT;
-        next = (word & ~LIDO__SIDE_WHAT) | lido__max_u64(known, what);
-        /* Nothing new: each write that is ready tells so with each read. Whoever claims this READY
-           later makes a system call after it, and so sees what this event was for. */
-        if (next == word)
-            return 0;
-        /* Acq_rel: the op is read here; the task that claims the side goes on from what made it
-           ready. */
-    } while (!lido__cas(where, &word, next, LIDO__ACQ_REL, LIDO__RELAXED));
-    if (!lido__side_op(word) || word & (LIDO__SIDE_WHAT | LIDO__SIDE_TRYING))
-        return 0; /* nobody waits, or it has been handed back already, or its task will see */
-    lido__fifo_push(handed, &lido__side_op(word)->link);
-    return 1;
 }
 
 /*

@@ -11,21 +11,38 @@
 
 #include "reactor/reactor.h"
 
-/* Sees to it that a reactor watches the op's side of its handle; 0 or a negative errno. */
-typedef int lido__watch(struct lido__reactor *reactor, const struct lido__op *op);
-
 /*
- * The submit of a readiness reactor. `watch` is called when the op must wait and this reactor does not
+ * The submit of a readiness reactor. Its `watch` is called when the op must wait and this reactor does not
  * watch its side yet; edge-triggered, so that this is once for each side and not for each op.
  */
-bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op, lido__watch *watch);
+bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op);
+
+/* The retry of a readiness reactor. */
+bool lido__ready_retry(struct lido__reactor *reactor, struct lido__op *op);
 
 /* The cancel of a readiness reactor. */
 bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int reason);
 
 /* An event: `side` of `handle` became ready (READY or HUNG). Appends the op that was armed, if any. */
-size_t lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
-                         struct lido__fifo *handed);
+static inline void lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
+                                     struct lido__fifo *handed)
+{
+    uintptr_t *where = &handle->side[side];
+    uintptr_t word = lido__load(where, LIDO__RELAXED);
+    uintptr_t next;
+    do {
+        /* Nothing new: each write that is ready tells so with each read. Whoever claims this READY
+           later makes a system call after it, and so sees what this event was for. */
+        if ((word & LIDO__SIDE_WHAT) >= what)
+            return;
+        next = (word & ~LIDO__SIDE_WHAT) | what;
+        /* Acq_rel: the op is read here; the task that claims the side goes on from what made it
+           ready. */
+    } while (!lido__cas(where, &word, next, LIDO__ACQ_REL, LIDO__RELAXED));
+    if (word == LIDO__SIDE_DRAINED || word & (LIDO__SIDE_WHAT | LIDO__SIDE_TRYING))
+        return; /* nobody waits, or it has been handed back already, or its task will see */
+    lido__fifo_push(handed, &((struct lido__op *)word)->link);
+}
 
 /*
  * Takes the ops off both sides of a handle that is going away: those that are armed, and those that have

@@ -48,41 +48,68 @@ void lido__wake_consume(lido_waker waker)
         lido__task_unref(task);
 }
 
+static lido_task *waiting_on(const struct lido__op *op)
+{
+    return (lido_task *)op->waker.lido_private; /* it is borrowed */
+}
+
 /* The task of an op that will be delivered soon. The ops are near, since the reactor has just linked them. */
 static struct lido__link *foresee(struct lido__link *link)
 {
     if (!link)
         return NULL;
-    __builtin_prefetch(lido__waker_task(lido__op_from_link(link)->waker), 1);
+    __builtin_prefetch(waiting_on(lido__op_from_link(link)), 1);
     return link->next;
+}
+
+/* Release: its task goes on from what is in the op. */
+static inline void hand_over(struct lido__op *op, enum lido__op_state state, ssize_t result)
+{
+    op->result = result;
+    lido__store(&op->state, (uint8_t)state, LIDO__RELEASE);
+}
+
+/* To a task of another worker: once the state is stored, that one may see it and be gone. It cannot be before, so a
+   reference can still be taken. */
+static __attribute__((noinline)) void deliver_abroad(struct lido__op *op, enum lido__op_state state,
+                                                     ssize_t result)
+{
+    lido_waker waker = lido__waker_own(waiting_on(op));
+    hand_over(op, state, result);
+    lido__wake_consume(waker);
+}
+
+/* `self`: of this thread, which is inside the gate; or NULL. */
+static inline void deliver_one(struct lido__worker *self, struct lido__op *op,
+                               enum lido__op_state state, ssize_t result)
+{
+    lido_task *task = waiting_on(op);
+    if (!lido__task_belongs(task, self, lido__load(&task->state.word, LIDO__ACQUIRE))) {
+        deliver_abroad(op, state, result);
+        return;
+    }
+    hand_over(op, state, result);
+    lido__worker_queue(self, task); /* it has run and waits, so it has arrived and is not done */
 }
 
 void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t result)
 {
     struct lido__worker *self = lido__worker_current();
-    struct lido__link *link;
     bool entered = self && lido__gate_enter_if_outside(&self->gate);
     struct lido__link *ahead = handed->head;
     for (unsigned i = 0; i < AHEAD; i++)
         ahead = foresee(ahead);
-    while ((link = lido__fifo_pop(handed))) {
+    for (struct lido__link *link = handed->head, *next; link; link = next) {
+        next = link->next; /* of an op that has been handed over nothing may be looked at */
         ahead = foresee(ahead);
-        struct lido__op *op = lido__op_from_link(link);
-        lido_waker waker = op->waker;
-        lido_task *task = lido__waker_task(waker);
-        /* Once the state is stored, a task of another thread may see it and be gone. It cannot be
-           before, so a reference can still be taken. */
-        if (!lido__task_belongs(task, self, lido__load(&task->state.word, LIDO__ACQUIRE)))
-            waker = lido__waker_own(task);
-        op->result = result;
-        lido__store(&op->state, (uint8_t)state, LIDO__RELEASE);
-        lido__wake_consume(waker);
+        deliver_one(self, lido__op_from_link(link), state, result);
     }
+    lido__fifo_init(handed);
     if (entered)
         lido__worker_leave(self);
 }
 
-bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido__op *op)
+bool lido__op_resume_any(struct lido__worker *worker, lido_task *task, struct lido__op *op)
 {
     struct lido__reactor *reactor = worker->reactor;
     enum lido__op_state state = lido__op_state(op);
@@ -91,21 +118,15 @@ bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido_
     int reason = lido__task_interrupted(worker, task);
     if (reason)
         return reactor->ops->cancel(reactor, op, reason);
-    if (state == LIDO__OP_ARMED)
-        return false;
-    if (state == LIDO__OP_IDLE) /* later it may be read by whoever closes the handle */
-        op->waker = lido__waker_borrow(task);
-    return reactor->ops->submit(reactor, op);
+    return state == LIDO__OP_READY && reactor->ops->retry(reactor, op);
 }
 
-void lido__op_try(struct lido__worker *worker, lido_task *task, struct lido__op *op)
+void lido__op_give_up(struct lido__worker *worker, struct lido__op *op)
 {
     struct lido__reactor *reactor = worker->reactor;
-    enum lido__op_state state = lido__op_state(op);
-    if (state == LIDO__OP_IDLE)
-        op->waker = lido__waker_borrow(task);
-    for (; state != LIDO__OP_SETTLED; state = lido__op_state(op)) {
-        if (state != LIDO__OP_ARMED && reactor->ops->submit(reactor, op))
+    enum lido__op_state state;
+    while ((state = lido__op_state(op)) != LIDO__OP_SETTLED) {
+        if (state == LIDO__OP_READY && reactor->ops->retry(reactor, op))
             return;
         if (reactor->ops->cancel(reactor, op, -EAGAIN))
             return;

@@ -27,16 +27,55 @@ void lido__wake_consume(lido_waker waker);
 void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t result);
 
 /*
- * Goes on with an op for `task`, which is the current one: true when it is settled. Looks for
+ * Starts an op, which is IDLE, for `task`, which is the current one: true when it is settled. Looks for
  * cancellation and deadline first, so that an op that is interrupted has consumed nothing.
  */
-bool lido__op_advance(struct lido__worker *worker, lido_task *task, struct lido__op *op);
+static inline bool lido__op_start(struct lido__worker *worker, lido_task *task, struct lido__op *op)
+{
+    struct lido__reactor *reactor = worker->reactor;
+    int reason = lido__task_interrupted(worker, task);
+    if (__builtin_expect(reason, 0))
+        return reactor->ops->cancel(reactor, op, reason);
+    op->waker = lido__waker_borrow(task); /* later it may be read by whoever closes the handle */
+    return reactor->ops->submit(reactor, op);
+}
+
+/* Goes on with one that has been started, whatever has happened to it. */
+bool lido__op_resume_any(struct lido__worker *worker, lido_task *task, struct lido__op *op);
+
+/* Goes on with one that has been started; likewise. */
+static inline bool lido__op_resume(struct lido__worker *worker, lido_task *task,
+                                   struct lido__op *op)
+{
+    struct lido__reactor *reactor = worker->reactor;
+    if (__builtin_expect(lido__op_state(op) == LIDO__OP_READY, 1) &&
+        __builtin_expect(!lido__task_interrupted(worker, task), 1))
+        return reactor->ops->retry(reactor, op);
+    return lido__op_resume_any(worker, task, op);
+}
+
+/* The one or the other. */
+static inline bool lido__op_advance(struct lido__worker *worker, lido_task *task,
+                                    struct lido__op *op)
+{
+    return lido__op_state(op) == LIDO__OP_IDLE ? lido__op_start(worker, task, op)
+                                               : lido__op_resume(worker, task, op);
+}
+
+/* Settles an op that has been started: with -EAGAIN if it still has to wait. */
+void lido__op_give_up(struct lido__worker *worker, struct lido__op *op);
 
 /*
- * The same without waiting: the op is settled, with -EAGAIN if it would have to wait. Does not look for
+ * Starts an op without waiting: it is settled, with -EAGAIN if it would have to wait. Does not look for
  * cancellation and deadline, which end waits: for writing what is lost if it is not written now.
  */
-void lido__op_try(struct lido__worker *worker, lido_task *task, struct lido__op *op);
+static inline void lido__op_try(struct lido__worker *worker, lido_task *task, struct lido__op *op)
+{
+    struct lido__reactor *reactor = worker->reactor;
+    op->waker = lido__waker_borrow(task);
+    if (!reactor->ops->submit(reactor, op))
+        lido__op_give_up(worker, op);
+}
 
 /*
  * `self`, the current task, waits for `task`: registers its waker. 0 (`task` may be done already), or -EBUSY:

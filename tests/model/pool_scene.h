@@ -114,19 +114,17 @@ MODEL_UNSEEN static bool has_event(const struct bell_reactor *reactor)
     return reactor->armed && reactor->come;
 }
 
-static size_t hand_back(struct bell_reactor *reactor, struct lido__fifo *handed)
+static void hand_back(struct bell_reactor *reactor, struct lido__fifo *handed)
 {
     if (!has_event(reactor))
-        return 0;
+        return;
     lido__load(&reactor->come, LIDO__ACQUIRE);
     struct lido__op *op = lido__exchange(&reactor->armed, NULL, LIDO__ACQUIRE);
-    if (!op)
-        return 0;
-    lido__fifo_push(handed, &op->link);
-    return 1;
+    if (op)
+        lido__fifo_push(handed, &op->link);
 }
 
-static size_t reactor_wait(struct lido__reactor *base, uint64_t timeout, struct lido__fifo *handed)
+static void reactor_wait(struct lido__reactor *base, uint64_t timeout, struct lido__fifo *handed)
 {
     struct bell_reactor *reactor = reactor_of(base);
     if (stage.forgetful) {
@@ -137,7 +135,7 @@ static size_t reactor_wait(struct lido__reactor *base, uint64_t timeout, struct 
         model_bell_wait(&reactor->bell);
     else
         model_bell_clear(&reactor->bell);
-    return hand_back(reactor, handed);
+    hand_back(reactor, handed);
 }
 
 static void reactor_wake(struct lido__reactor *reactor)

@@ -11,6 +11,8 @@
 #include "os/os.h"
 
 /* The calls of those kinds of op that the scenarios do not use. */
+#define lido__os_recv(...) receive_here(__VA_ARGS__)
+#define lido__os_send(...) send_here(__VA_ARGS__)
 #define lido__os_read(...) not_called(__VA_ARGS__)
 #define lido__os_readv(...) not_called(__VA_ARGS__)
 #define lido__os_recvmsg(...) not_called(__VA_ARGS__)
@@ -30,6 +32,9 @@ static int not_called(int fd, ...)
     model_fail("a call of another kind of op", __FILE__, __LINE__);
 }
 
+static ssize_t receive_here(int fd, void *buffer, size_t bytes, int flags);
+static ssize_t send_here(int fd, const void *buffer, size_t bytes, int flags);
+
 /* The code under test, compiled here under the explorer's atomics. */
 #include "../../src/reactor/ready.c"
 #include "../../src/sched/wake.c"
@@ -40,8 +45,8 @@ enum { READ_SIZE = 2 };
 struct protocol {
     bool (*submit)(struct lido__reactor *reactor, struct lido__op *op);
     bool (*cancel)(struct lido__reactor *reactor, struct lido__op *op, int reason);
-    size_t (*event)(struct lido__handle *handle, unsigned side, uintptr_t what,
-                    struct lido__fifo *handed);
+    void (*event)(struct lido__handle *handle, unsigned side, uintptr_t what,
+                  struct lido__fifo *handed);
     void (*take)(struct lido__handle *handle, struct lido__fifo *taken);
     void (*deliver)(struct lido__fifo *handed, enum lido__op_state state, ssize_t result);
 };
@@ -73,7 +78,7 @@ static struct {
 
 /* --- what lies below ----------------------------------------------------------------------------*/
 
-MODEL_UNSEEN ssize_t lido__os_recv(int fd, void *buffer, size_t bytes, int flags)
+MODEL_UNSEEN static ssize_t receive_here(int fd, void *buffer, size_t bytes, int flags)
 {
     (void)fd, (void)buffer, (void)flags;
     lido__model_point("recv", &scene.incoming);
@@ -83,7 +88,7 @@ MODEL_UNSEEN ssize_t lido__os_recv(int fd, void *buffer, size_t bytes, int flags
     return count || scene.ended ? (ssize_t)count : -EAGAIN;
 }
 
-MODEL_UNSEEN ssize_t lido__os_send(int fd, const void *buffer, size_t bytes, int flags)
+MODEL_UNSEEN static ssize_t send_here(int fd, const void *buffer, size_t bytes, int flags)
 {
     (void)fd, (void)buffer, (void)flags;
     lido__model_point("send", &scene.room);
@@ -133,17 +138,17 @@ static enum lido__taken take_mail(struct user *user)
     return lido__state_take(&user->task->state);
 }
 
-static bool submit_right(struct lido__reactor *reactor, struct lido__op *op)
-{
-    return lido__ready_submit(reactor, op, watch);
-}
-
 /* The protocol's own function, or the right one. */
 #define CHOSEN(FIELD, RIGHT) (scene.protocol->FIELD ? scene.protocol->FIELD : (RIGHT))
 
 static bool submit(struct lido__reactor *reactor, struct lido__op *op)
 {
-    return CHOSEN(submit, submit_right)(reactor, op);
+    return CHOSEN(submit, lido__ready_submit)(reactor, op);
+}
+
+static bool retry(struct lido__reactor *reactor, struct lido__op *op)
+{
+    return CHOSEN(submit, lido__ready_retry)(reactor, op);
 }
 
 static bool cancel(struct lido__reactor *reactor, struct lido__op *op, int reason)
@@ -156,7 +161,8 @@ static void deliver(struct lido__fifo *ops, enum lido__op_state state, ssize_t r
     CHOSEN(deliver, lido__deliver)(ops, state, result);
 }
 
-static const struct lido__reactor_ops reactor_ops = {.submit = submit, .cancel = cancel};
+static const struct lido__reactor_ops reactor_ops = {
+    .submit = submit, .retry = retry, .cancel = cancel, .watch = watch};
 
 /* --- tasks --------------------------------------------------------------------------------------*/
 

@@ -22,9 +22,11 @@
 
 /* --- wrong protocols ----------------------------------------------------------------------------*/
 
-static uintptr_t *side_of(const struct lido__op *op)
+/* A submit or a retry, as it should be. */
+static bool submit_right(struct lido__reactor *reactor, struct lido__op *op)
 {
-    return &op->handle->side[lido__op_side(op)];
+    return lido__op_state(op) == LIDO__OP_IDLE ? lido__ready_submit(reactor, op)
+                                               : lido__ready_retry(reactor, op);
 }
 
 /* Tries, and says afterwards that the side is drained: what came in between is forgotten. */
@@ -66,8 +68,18 @@ static bool submit_tries_unseen(struct lido__reactor *reactor, struct lido__op *
 /* A write that was handed back goes the short way of a new one. */
 static bool submit_writes_through(struct lido__reactor *reactor, struct lido__op *op)
 {
-    return write_through(reactor, op, lido__load(side_of(op), LIDO__RELAXED)) ||
+    return write_through(reactor, op, try_op, lido__load(side_of(op), LIDO__RELAXED)) ||
            submit_right(reactor, op);
+}
+
+/* Takes the side back for a retry, whatever has happened there since the op was handed back. */
+static bool submit_reclaims_blindly(struct lido__reactor *reactor, struct lido__op *op)
+{
+    if (lido__op_state(op) != LIDO__OP_READY)
+        return submit_right(reactor, op);
+    lido__store(side_of(op), trying(op), LIDO__RELAXED);
+    return try_claimed(reactor, op, side_of(op), LIDO__SIDE_READY) ||
+           try_until_armed(reactor, op, true);
 }
 
 /* Takes an op whose handle was closed for a new one. */
@@ -82,7 +94,7 @@ static bool submit_forgets_its_state(struct lido__reactor *reactor, struct lido_
 static bool submit_says_armed_late(struct lido__reactor *reactor, struct lido__op *op)
 {
     uintptr_t was = claim(op, side_of(op));
-    if (was != LIDO__SIDE_DRAINED && attempt(reactor, op, side_of(op), was))
+    if (was != LIDO__SIDE_DRAINED && try_claimed(reactor, op, side_of(op), was))
         return true;
     uintptr_t expected = was == LIDO__SIDE_DRAINED ? was : trying(op);
     if (!lido__cas(side_of(op), &expected, (uintptr_t)op, LIDO__RELEASE, LIDO__RELAXED))
@@ -130,8 +142,8 @@ static bool cancel_consumes(struct lido__reactor *reactor, struct lido__op *op, 
 }
 
 /* The op leaves the side when it is handed back: a close does not find it. */
-static size_t event_takes_the_op(struct lido__handle *handle, unsigned side, uintptr_t what,
-                                 struct lido__fifo *handed)
+static void event_takes_the_op(struct lido__handle *handle, unsigned side, uintptr_t what,
+                               struct lido__fifo *handed)
 {
     uintptr_t word = lido__load(&handle->side[side], LIDO__RELAXED);
     while (!lido__cas(&handle->side[side], &word,
@@ -139,9 +151,8 @@ static size_t event_takes_the_op(struct lido__handle *handle, unsigned side, uin
                       LIDO__RELAXED))
         continue;
     if (!lido__side_op(word) || word & LIDO__SIDE_TRYING)
-        return 0;
+        return;
     lido__fifo_push(handed, &lido__side_op(word)->link);
-    return 1;
 }
 
 /* The claim that goes with it: an op that was handed back is on no side. */
@@ -153,25 +164,23 @@ static bool submit_takes_anything(struct lido__reactor *reactor, struct lido__op
 }
 
 /* Does not see that it has been handed back already. */
-static size_t event_hands_back_again(struct lido__handle *handle, unsigned side, uintptr_t what,
-                                     struct lido__fifo *handed)
+static void event_hands_back_again(struct lido__handle *handle, unsigned side, uintptr_t what,
+                                   struct lido__fifo *handed)
 {
     uintptr_t word = lido__fetch_or(&handle->side[side], what, LIDO__ACQ_REL);
     if (!lido__side_op(word) || word & LIDO__SIDE_TRYING)
-        return 0;
+        return;
     lido__fifo_push(handed, &lido__side_op(word)->link);
-    return 1;
 }
 
 /* The task tries it, and it is handed back all the same. */
-static size_t event_ignores_a_try(struct lido__handle *handle, unsigned side, uintptr_t what,
-                                  struct lido__fifo *handed)
+static void event_ignores_a_try(struct lido__handle *handle, unsigned side, uintptr_t what,
+                                struct lido__fifo *handed)
 {
     uintptr_t word = lido__fetch_or(&handle->side[side], what, LIDO__ACQ_REL);
     if (!lido__side_op(word) || word & LIDO__SIDE_WHAT)
-        return 0;
+        return;
     lido__fifo_push(handed, &lido__side_op(word)->link);
-    return 1;
 }
 
 /* Does not wait for anybody. */
@@ -232,7 +241,7 @@ static bool submit_arms_relaxed(struct lido__reactor *reactor, struct lido__op *
     uintptr_t *side = side_of(op);
     for (;;) {
         uintptr_t was = claim(op, side);
-        if (was != LIDO__SIDE_DRAINED && attempt(reactor, op, side, was))
+        if (was != LIDO__SIDE_DRAINED && try_claimed(reactor, op, side, was))
             return true;
         uintptr_t expected = was == LIDO__SIDE_DRAINED ? was : trying(op);
         lido__store(&op->state, LIDO__OP_ARMED, LIDO__RELAXED);
@@ -340,6 +349,8 @@ static void wrong_submits_are_caught(void **state)
                        WITH(submit, submit_tries_unseen), "deadlock"));
     assert_true(caught(&closing_writer, "side: a late write through",
                        WITH(submit, submit_writes_through), "!scene.closed"));
+    assert_true(caught(&closing, "side: a retry that does not look",
+                       WITH(submit, submit_reclaims_blindly), "!scene.closed"));
     assert_true(caught(&closing, "side: an op of a closed handle that seems new",
                        WITH(submit, submit_forgets_its_state), "!scene.closed"));
 }

@@ -103,8 +103,9 @@ void peer_drain(int peer, size_t size)
 
 bool reactor_submit(struct lido__reactor *reactor, struct lido__op *op)
 {
-    if (lido__op_state(op) == LIDO__OP_IDLE)
-        op->waker.lido_private = (uintptr_t)reactor;
+    if (lido__op_state(op) != LIDO__OP_IDLE)
+        return reactor->ops->retry(reactor, op);
+    op->waker.lido_private = (uintptr_t)reactor;
     return reactor->ops->submit(reactor, op);
 }
 
@@ -133,7 +134,8 @@ size_t reactor_wait(struct lido__reactor *reactor, uint64_t timeout)
     struct lido__fifo handed;
     struct lido__link *link;
     lido__fifo_init(&handed);
-    size_t count = reactor->ops->wait(reactor, timeout, &handed), listed = 0;
+    size_t count = 0;
+    reactor->ops->wait(reactor, timeout, &handed);
     while ((link = lido__fifo_pop(&handed))) {
         struct lido__op *op = lido__op_from_link(link);
         struct lido__reactor *owner = (struct lido__reactor *)op->waker.lido_private;
@@ -141,9 +143,8 @@ size_t reactor_wait(struct lido__reactor *reactor, uint64_t timeout)
         lido__store(&op->state, LIDO__OP_READY, LIDO__RELEASE);
         if (owner != reactor)
             owner->ops->wake(owner);
-        listed++;
+        count++;
     }
-    check_int(count, listed);
     return count;
 }
 

@@ -45,7 +45,7 @@ void peer_drain(int peer, size_t size);
 
 /* ---- Ops ------------------------------------------------------------------------------------------- */
 
-/* As reactor->ops->submit, for an op that belongs to this reactor. */
+/* As reactor->ops->submit or retry, for an op that belongs to this reactor. */
 bool reactor_submit(struct lido__reactor *reactor, struct lido__op *op);
 /* An op that cannot settle at once. */
 void reactor_arm(struct lido__reactor *reactor, struct lido__op *op);
