@@ -1,4 +1,4 @@
-#include "fiber/fiber.h"
+#include "fiber/suspend.h"
 
 #include <errno.h>
 
@@ -8,36 +8,8 @@
 #include "sched/section.h"
 #include "sched/spawn.h"
 
-/* How far down a sleeping fiber's stack is worth fetching before it runs. */
-#define FORESEE_LINES 9
-
 /* Free stacks that a worker keeps while it sleeps, besides as many as it has tasks. */
 #define REST_STACKS 8u
-
-/* The flags by which a task is known to be one that runs on a stack: FIBER of these. */
-#define FIBER_MASK (LIDO__TASK_FIBER | LIDO__TASK_ENDED)
-
-/* Why a fiber leaves its stack. */
-enum leaving {
-    SOON,   /* to wait for other tasks, which mostly are in the caches */
-    FOR_IO, /* to wait for the world */
-};
-
-static struct lido__carrier *carrier_of(struct lido__worker *worker)
-{
-    return worker->fibers;
-}
-
-/* On the stack that goes on: frees the one of a fiber that ended by switching here. */
-static inline __attribute__((always_inline)) void bury(struct lido__carrier *carrier)
-{
-    struct lido__fiber *dead = carrier->dead;
-    if (__builtin_expect(dead != NULL, 0)) {
-        carrier->dead = NULL;
-        lido__annotate_end(&dead->annotation, dead->context.sp);
-        lido__stack_give(&carrier->stacks, dead);
-    }
-}
 
 static int fiber_poll(lido_future *future, const lido_waker *waker);
 static void fiber_main(void *value);
@@ -56,7 +28,7 @@ static inline __attribute__((always_inline)) void move_in(struct lido__fiber *fi
 
 int lido__fiber_start(struct lido__worker *worker, lido_task *task)
 {
-    struct lido__fiber *fiber = lido__stack_take(&carrier_of(worker)->stacks);
+    struct lido__fiber *fiber = lido__stack_take(&lido__carrier_of(worker)->stacks);
     if (!fiber)
         return -ENOMEM;
     fiber->future.poll = fiber_poll;
@@ -68,49 +40,20 @@ int lido__fiber_start(struct lido__worker *worker, lido_task *task)
 
 void lido__fiber_rest(struct lido__worker *worker)
 {
-    struct lido__stack_cache *stacks = &carrier_of(worker)->stacks;
+    struct lido__stack_cache *stacks = &lido__carrier_of(worker)->stacks;
     unsigned keep = REST_STACKS + worker->live;
     if (stacks->count > keep)
         lido__stack_cache_trim(stacks, keep);
 }
 
-/* The next fiber that this worker can switch to without going back to its loop, or NULL. */
-static inline __attribute__((always_inline)) struct lido__fiber *next_fiber(
-    struct lido__worker *worker)
-{
-    lido_task *task;
-    while ((task = lido__worker_next(worker, FIBER_MASK, LIDO__TASK_FIBER))) {
-        if (__builtin_expect(!(task->flags & LIDO__TASK_UNSTARTED), 1) ||
-            lido__fiber_start(worker, task) == 0)
-            return lido__fiber_of(task);
-        lido__worker_starve(worker, task);
-    }
-    return NULL;
-}
-
-/*
- * The fiber after the one that runs next will be needed in a few microseconds, and with a thousand
- * connections it is in no near cache: its struct and the frames below it, where it sleeps.
- */
-static inline __attribute__((always_inline)) void foresee(const struct lido__worker *worker)
-{
-    const struct lido__link *head = worker->queue.head;
-    if (!head)
-        return;
-    const char *top = (const char *)lido__container_of(head, lido_task, run)->future;
-#pragma GCC unroll 16
-    for (int line = -FORESEE_LINES; line <= 0; line++)
-        __builtin_prefetch(top + 64 * line);
-}
-
 /* From the loop of the worker to a fiber, and back from any; from inside the gate to inside. */
 static inline void visit(struct lido__worker *worker, struct lido__fiber *fiber)
 {
-    struct lido__carrier *carrier = carrier_of(worker);
+    struct lido__carrier *carrier = lido__carrier_of(worker);
     lido__annotate_leave(&carrier->annotation, &fiber->annotation, 0);
     lido__switch(&carrier->loop, &fiber->context, worker);
     lido__annotate_arrive(&carrier->annotation);
-    bury(carrier);
+    lido__fiber_bury(carrier);
 }
 
 /*
@@ -144,58 +87,12 @@ static bool run_section(struct lido__worker *worker, struct lido__carrier *carri
 static int fiber_poll(lido_future *future, const lido_waker *waker)
 {
     struct lido__worker *worker = lido__worker_current();
-    struct lido__carrier *carrier = carrier_of(worker);
+    struct lido__carrier *carrier = lido__carrier_of(worker);
     (void)waker;
     visit(worker, lido__container_of(future, struct lido__fiber, future));
     while (__builtin_expect(carrier->section != NULL, 0) && run_section(worker, carrier))
         visit(worker, lido__fiber_of(worker->current));
     return LIDO_PENDING;
-}
-
-/*
- * Goes on elsewhere. Returns on the worker on which the fiber goes on, which may be another, and another
- * thread's: that is what is handed over, rather than looked up, since what a compiler knows of
- * thread-local variables may be from before.
- */
-static inline __attribute__((always_inline)) struct lido__worker *switch_to(
-    struct lido__worker *worker, struct lido__fiber *self, struct lido__context *context,
-    const struct lido__annotation *annotation, bool last)
-{
-    lido__annotate_leave(&self->annotation, annotation, last);
-    worker = lido__switch(&self->context, context, worker);
-    lido__annotate_arrive(&self->annotation);
-    bury(carrier_of(worker));
-    return worker;
-}
-
-/* The same, to `next`, or to the loop if that is NULL. */
-static inline __attribute__((always_inline)) struct lido__worker *go_to(struct lido__worker *worker,
-                                                                        struct lido__fiber *self,
-                                                                        struct lido__fiber *next,
-                                                                        bool last)
-{
-    struct lido__carrier *carrier = carrier_of(worker);
-    return switch_to(worker, self, next ? &next->context : &carrier->loop,
-                     next ? &next->annotation : &carrier->annotation, last);
-}
-
-/*
- * Leaves the fiber's stack: for the next fiber if there is one, for the loop otherwise. `how` is a
- * constant. Inside the gate; and inside that of the worker that it returns.
- */
-static inline __attribute__((always_inline)) struct lido__worker *leave(struct lido__worker *worker,
-                                                                        struct lido__fiber *self,
-                                                                        enum leaving how)
-{
-    lido_task *current = worker->current;
-    struct lido__fiber *next = next_fiber(worker);
-    if (next == self)
-        return worker;
-    if (how == FOR_IO)
-        foresee(worker);
-    if (!next)
-        lido__worker_set_current(worker, current); /* the loop is told who came back */
-    return go_to(worker, self, next, false);
 }
 
 /* The code of the current task, which ends. Returns the worker on which it does; inside its gate. */
@@ -227,73 +124,47 @@ static void fiber_main(void *value)
     struct lido__fiber *self = lido__fiber_of(worker->current);
     lido_task *next;
     lido__annotate_arrive(&self->annotation);
-    bury(carrier_of(worker));
+    lido__fiber_bury(lido__carrier_of(worker));
     for (;;) {
         worker = run_to_end(worker, self);
-        next = lido__worker_next(worker, FIBER_MASK, LIDO__TASK_FIBER);
+        next = lido__worker_next(worker, LIDO__FIBER_MASK, LIDO__TASK_FIBER);
         if (!next || !(next->flags & LIDO__TASK_UNSTARTED))
             break;
         move_in(self, next);
     }
-    carrier_of(worker)->dead = self;
+    lido__carrier_of(worker)->dead = self;
     if (!next)
         lido__worker_set_current(worker, NULL);
-    go_to(worker, self, next ? lido__fiber_of(next) : NULL, true);
+    lido__fiber_go_to(worker, self, next ? lido__fiber_of(next) : NULL, true);
     LIDO__ASSERT(!"a fiber goes on after its end");
-}
-
-/*
- * Puts the current fiber to sleep; `again`: it is only the others' turn. Returns the worker on which it goes on.
- * Inline, so that each place that waits has its own switch: the processor predicts them apart.
- */
-static inline __attribute__((always_inline)) struct lido__worker *suspend(
-    struct lido__worker *worker, const char *awaits, enum leaving how, bool again)
-{
-    lido_task *task = worker->current;
-    struct lido__fiber *self = lido__fiber_of(task);
-    int saved_errno = *worker->errno_address;
-    self->awaits = awaits;
-    /* From here on others may give the task away; they wait until its stack has been left. */
-    lido__worker_enter(worker);
-    if (again)
-        lido__worker_queue(worker, task);
-    else
-        task->since = worker->stamp;
-    lido__worker_suspend(worker, task);
-    worker = leave(worker, self, how);
-    lido__worker_leave(worker);
-    *worker->errno_address = saved_errno;
-    return worker;
 }
 
 void lido__fiber_suspend(struct lido__worker *worker, const char *awaits)
 {
-    suspend(worker, awaits, SOON, false);
+    lido__fiber_sleep(worker, awaits, LIDO__LEAVE_SOON, false);
+}
+
+struct lido__worker *lido__fiber_pause(struct lido__worker *worker)
+{
+    return lido__fiber_sleep(worker, "budget", LIDO__LEAVE_SOON, true);
 }
 
 ssize_t lido__await(struct lido__op *op)
 {
     int error;
     struct lido__worker *worker = lido__fiber_worker(&error);
-    if (!worker)
-        return error;
-    if (__builtin_expect(worker->budget == 0, 0))
-        worker = suspend(worker, "budget", SOON, true);
-    worker->budget--;
-    while (!lido__op_advance(worker, worker->current, op))
-        worker = suspend(worker, lido__op_names[op->kind], FOR_IO, false);
-    return op->result;
+    return worker ? lido__fiber_await(worker, op, lido__op_names[op->kind]) : error;
 }
 
 /* To the thread's stack, past whatever could run next. */
 static void leave_for_section(struct lido__worker *worker, struct lido__fiber *self,
                               struct lido__section *section)
 {
-    struct lido__carrier *carrier = carrier_of(worker);
+    struct lido__carrier *carrier = lido__carrier_of(worker);
     lido__worker_enter(worker);
     worker->current->since = worker->stamp;
     carrier->section = section;
-    worker = switch_to(worker, self, &carrier->loop, &carrier->annotation, false);
+    worker = lido__fiber_switch(worker, self, &carrier->loop, &carrier->annotation, false);
     lido__worker_leave(worker);
 }
 
@@ -308,7 +179,7 @@ int lido__fiber_section(struct lido__worker *worker, struct lido__section *secti
     worker = lido__worker_current();
     /* Acquire: pairs with the release of the thread that it was left to. */
     while (!lido__load(&section->done, LIDO__ACQUIRE))
-        worker = suspend(worker, "blocking", SOON, false);
+        worker = lido__fiber_sleep(worker, "blocking", LIDO__LEAVE_SOON, false);
     *worker->errno_address = saved_errno;
     return section->result;
 }
@@ -319,7 +190,7 @@ int lido_yield(void)
     struct lido__worker *worker = lido__fiber_worker(&error);
     if (!worker)
         return error;
-    worker = suspend(worker, "yield", SOON, true);
+    worker = lido__fiber_sleep(worker, "yield", LIDO__LEAVE_SOON, true);
     return lido__task_interrupted(worker, worker->current);
 }
 

@@ -16,7 +16,7 @@
 
 #include "base/bits.h"
 #include "base/fault.h"
-#include "fiber/fiber.h"
+#include "fiber/suspend.h"
 #include "io/pipes.h"
 #include "net/net.h"
 #include "os/os.h"
@@ -32,20 +32,18 @@
 struct copy {
     lido_stream *destination;
     lido_stream *source;
-    uint64_t done; /* bytes that the destination has taken */
-    bool splices;  /* if that is worth it */
+    uint64_t done;               /* bytes that the destination has taken */
+    bool splices;                /* if that is worth it */
+    struct lido__op read, write; /* the same again and again */
 };
 
 /* As much as goes at once. -EAGAIN: nothing does. */
-static inline ssize_t try_at_once(enum lido__op_kind kind, lido_stream *stream, void *data,
-                                  size_t size)
+static inline ssize_t try_at_once(struct lido__op *op)
 {
     struct lido__worker *worker = lido__worker_current();
-    struct lido__op op;
-    lido__op_init(&op, kind, &stream->handle, data, size);
     worker->budget -= worker->budget > 0;
-    lido__op_try(worker, worker->current, &op);
-    return op.result;
+    lido__op_try(worker, worker->current, op);
+    return op->result;
 }
 
 /* ---- Through a pipe ---------------------------------------------------------------------------- */
@@ -55,7 +53,9 @@ static ssize_t empty(struct copy *copy, struct lido__pipe *pipe, size_t size)
 {
     lido_stream *destination = copy->destination;
     size_t left = size;
-    ssize_t n = try_at_once(LIDO__OP_WRITE_PIPE, destination, &pipe->ends[0], left);
+    struct lido__op op;
+    lido__op_init(&op, LIDO__OP_WRITE_PIPE, &destination->handle, &pipe->ends[0], left);
+    ssize_t n = try_at_once(&op);
     n = n == -EAGAIN ? 0 : n;
     while (n >= 0) {
         copy->done += (size_t)n;
@@ -90,6 +90,7 @@ static void charge(size_t size)
 static ssize_t splice_once(struct copy *copy, int *worth)
 {
     struct lido__pipe pipe;
+    struct lido__op op;
     int r = pause_if_due();
     if (r < 0)
         return r;
@@ -97,7 +98,8 @@ static ssize_t splice_once(struct copy *copy, int *worth)
         *worth = WORTH_REFUSED;
         return -EAGAIN;
     }
-    ssize_t n = try_at_once(LIDO__OP_READ_PIPE, copy->source, &pipe.ends[1], LIDO__PIPE_SIZE);
+    lido__op_init(&op, LIDO__OP_READ_PIPE, &copy->source->handle, &pipe.ends[1], LIDO__PIPE_SIZE);
+    ssize_t n = try_at_once(&op);
     if (n > 0) {
         charge((size_t)n);
         return empty(copy, &pipe, (size_t)n);
@@ -144,7 +146,8 @@ static __attribute__((noinline)) ssize_t write_later(struct copy *copy, const vo
 static inline __attribute__((always_inline)) ssize_t write_lent(struct copy *copy, char *data,
                                                                 size_t size)
 {
-    ssize_t written = try_at_once(LIDO__OP_WRITE, copy->destination, data, size);
+    lido__op_again(&copy->write, data, size);
+    ssize_t written = try_at_once(&copy->write);
     written = written == -EAGAIN ? 0 : written;
     if (written < 0)
         return written;
@@ -158,10 +161,9 @@ static inline __attribute__((always_inline)) ssize_t write_lent(struct copy *cop
 /* What was moved; 0: the end. */
 static inline __attribute__((always_inline)) ssize_t copy_once(struct copy *copy)
 {
-    struct lido__op op;
-    lido__op_init(&op, LIDO__OP_READ_LENT, &copy->source->handle, NULL, 0);
-    ssize_t r = lido__await(&op);
-    return r <= 0 ? r : write_lent(copy, op.buffer, (size_t)r);
+    lido__op_again(&copy->read, NULL, 0);
+    ssize_t r = lido__fiber_await(lido__worker_current(), &copy->read, "read");
+    return r <= 0 ? r : write_lent(copy, copy->read.buffer, (size_t)r);
 }
 
 /* ---- The one or the other ---------------------------------------------------------------------- */
@@ -199,13 +201,20 @@ static bool can_splice(const lido_stream *destination, const lido_stream *source
 
 ssize_t lido_copy(lido_stream *destination, lido_stream *source, uint64_t *done)
 {
-    struct copy copy = {destination, source, 0, can_splice(destination, source)};
-    ssize_t r;
-    do {
+    struct copy copy = {
+        .destination = destination,
+        .source = source,
+        .splices = can_splice(destination, source),
+    };
+    int error;
+    ssize_t r = lido__fiber_worker(&error) ? 1 : error;
+    lido__op_init(&copy.read, LIDO__OP_READ_LENT, &source->handle, NULL, 0);
+    lido__op_init(&copy.write, LIDO__OP_WRITE, &destination->handle, NULL, 0);
+    while (r > 0) {
         r = copy_once(&copy);
         if (__builtin_expect(r == (ssize_t)LIDO__LENT_SIZE, 0) && copy.splices)
             r = copy_bulk(&copy);
-    } while (r > 0);
+    }
     if (done)
         *done = copy.done;
     return r < 0 ? r : (ssize_t)copy.done;
