@@ -23,6 +23,8 @@
 
 /* In one task for so long, a worker is stuck; and how often that is looked at. */
 #define STALL_NS 1000000u
+/* How often a thread is asked where it is that does not answer: on a busy machine it may be long without a cpu. */
+#define ASK_MAX 10u
 /* So many looks at which no worker was awake: the lifeguard sleeps until one is. */
 #define QUIET_LOOKS 50u
 
@@ -71,6 +73,14 @@ static uint64_t progress_of(const struct lido__worker *worker)
     return ticket ? ticket << 33 : lido__worker_progress(worker);
 }
 
+static void report(struct lido_runtime *runtime, struct lido__worker *worker,
+                   struct lido__watched *watched, uint64_t now)
+{
+    bool anyhow = ++watched->silent == ASK_MAX;
+    watched->reported = lido__watch_report(runtime, worker, lido__section_seen(worker), anyhow,
+                                           watched->since, now);
+}
+
 static void look_at_worker(struct lido_runtime *runtime, struct lido__worker *worker, uint64_t now)
 {
     struct lido__watched *watched = &runtime->seats[worker->index].watched;
@@ -80,6 +90,7 @@ static void look_at_worker(struct lido_runtime *runtime, struct lido__worker *wo
         watched->progress = progress;
         watched->since = now;
         watched->reported = false;
+        watched->silent = 0;
         return;
     }
     if (!progress)
@@ -87,10 +98,8 @@ static void look_at_worker(struct lido_runtime *runtime, struct lido__worker *wo
     bool helps = lido__pool_shares(&runtime->pool) && lido__idle_hungry(&runtime->pool.idle);
     if (helps && now - watched->since >= STALL_NS)
         lido__worker_rescue(worker);
-    if (limit && !watched->reported && now - watched->since >= limit) {
-        watched->reported = true;
-        lido__watch_report(runtime, worker, lido__section_seen(worker), watched->since, now);
-    }
+    if (limit && !watched->reported && now - watched->since >= limit)
+        report(runtime, worker, watched, now);
 }
 
 /* How often the workers are to be looked at; never, if nothing can be done for them. */

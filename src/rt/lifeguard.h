@@ -57,6 +57,7 @@ struct lido__watched {
     uint64_t due;      /* ns: when it is to be taken from its thread, if that is still in it */
     uint64_t progress; /* when last looked at ; 0: in no task */
     uint64_t since;    /* ns: when that was first seen */
+    uint8_t silent;    /* how often its thread has not answered since then */
     bool reported;     /* since then */
 };
 

@@ -159,22 +159,24 @@ static void send_question(pthread_t thread)
     pthread_kill(thread, SIGURG);
 }
 
-/* Fills the report in. False: the worker has come back meanwhile. */
-static bool ask(struct lido_runtime *runtime, struct lido__worker *worker,
-                lido_watch_report *report)
+enum asked { SILENT, HAS_COME_BACK, TOLD };
+
+/* Fills the report in, if it is told. */
+static enum asked ask(struct lido_runtime *runtime, struct lido__worker *worker,
+                      lido_watch_report *report)
 {
     question.worker = worker;
     question.progress = lido__worker_progress(worker);
     question.frame_count = 0;
     if (!lido__crew_with_thread_of(&runtime->crew, worker, send_question))
-        return false;
+        return HAS_COME_BACK;
     if (!is_answered())
-        return true;
+        return SILENT;
     report->task_name = question.named ? question.name : NULL;
     report->task_where = question.where;
     report->frames = question.frames;
     report->frame_count = question.frame_count;
-    return question.still;
+    return question.still ? TOLD : HAS_COME_BACK;
 }
 
 static void say(const lido_watch_report *report)
@@ -187,8 +189,8 @@ static void say(const lido_watch_report *report)
     lido__backtrace_write(STDERR_FILENO, report->frames, report->frame_count);
 }
 
-void lido__watch_report(struct lido_runtime *runtime, struct lido__worker *worker, bool blocking,
-                        uint64_t since, uint64_t now)
+bool lido__watch_report(struct lido_runtime *runtime, struct lido__worker *worker, bool blocking,
+                        bool anyhow, uint64_t since, uint64_t now)
 {
     const lido_config *config = &runtime->settings.config;
     lido_watch_report report = {
@@ -197,11 +199,13 @@ void lido__watch_report(struct lido_runtime *runtime, struct lido__worker *worke
         .blocking = blocking,
     };
     pthread_mutex_lock(&asking);
-    if (ask(runtime, worker, &report)) {
+    enum asked asked = ask(runtime, worker, &report);
+    if (asked == TOLD || (asked == SILENT && anyhow)) {
         if (runtime->settings.debug)
             say(&report);
         if (config->on_watch)
             config->on_watch(config->hook_arg, &report);
     }
     pthread_mutex_unlock(&asking);
+    return anyhow || asked != SILENT;
 }

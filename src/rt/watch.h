@@ -17,8 +17,12 @@ struct lido__worker;
 void lido__watch_install(void);
 void lido__watch_release(void);
 
-/* The worker has been in one poll, or with `blocking` in one section, for so long. On the lifeguard's thread. */
-void lido__watch_report(struct lido_runtime *runtime, struct lido__worker *worker, bool blocking,
-                        uint64_t since, uint64_t now);
+/*
+ * The worker has been in one poll, or with `blocking` in one section, for so long. Its thread is asked where it is.
+ * False: it is silent, and nothing has been reported; with `anyhow` that is reported without a name and frames.
+ * On the lifeguard's thread.
+ */
+bool lido__watch_report(struct lido_runtime *runtime, struct lido__worker *worker, bool blocking,
+                        bool anyhow, uint64_t since, uint64_t now);
 
 #endif

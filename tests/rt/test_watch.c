@@ -178,6 +178,37 @@ static void a_task_that_comes_back_is_not_reported(void **state)
     check_int(watched.reports, 0);
 }
 
+/* Silent for longer than the lifeguard waits for an answer, as a thread is that gets no cpu. */
+static int answer_late(void *arg)
+{
+    struct watched *watched = arg;
+    sigset_t urgent;
+    sigemptyset(&urgent);
+    sigaddset(&urgent, SIGURG);
+    check_int(pthread_sigmask(SIG_BLOCK, &urgent, NULL), 0);
+    uint64_t until = lido_now() + 150000000;
+    while (lido_now() < until)
+        usleep(100);
+    check_int(pthread_sigmask(SIG_UNBLOCK, &urgent, NULL), 0);
+    keep_worker(watched, 1);
+    check(watched->last.frame_count > 0);
+    return 0;
+}
+
+static int run_late(void *arg)
+{
+    return finish(start_named(answer_late, arg));
+}
+
+static void a_thread_that_answers_late_is_asked_again(void **state)
+{
+    struct watched watched = {0};
+    lido_config config = watching(&watched, LIMIT_MS);
+    (void)state;
+    check_int(lido_run(&config, run_late, &watched), 0);
+    check_int(watched.reports, 1);
+}
+
 /* ---- The operator ------------------------------------------------------------------------------- */
 
 static void run_in_debug(void *arg)
@@ -287,6 +318,7 @@ int main(void)
         cmocka_unit_test(reports_go_to_stderr_if_the_operator_wants),
         cmocka_unit_test(a_task_that_does_not_come_back_is_reported_once_for_each_poll),
         cmocka_unit_test(the_thread_that_carries_the_worker_now_is_asked),
+        cmocka_unit_test(a_thread_that_answers_late_is_asked_again),
         cmocka_unit_test(a_task_that_comes_back_is_not_reported),
         cmocka_unit_test(a_signal_that_is_not_the_lifeguards_goes_where_it_went),
         cmocka_unit_test(a_task_that_ends_meanwhile_is_not_looked_at),
