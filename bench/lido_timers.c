@@ -243,7 +243,7 @@ static void arm_wheel(void *self, const uint32_t *delays)
     struct lido__node due;
     uint64_t now = bench_now();
     lido__list_init(&due);
-    lido__wheel_advance(&wheel->wheel, now, &due);
+    lido__wheel_advance(&wheel->wheel, now, LIDO__TICKS_ALL, &due);
     for (unsigned i = 0; i < PEER_TIMERS; i++)
         lido__wheel_insert(&wheel->wheel, &wheel->each[i], now + delays[i] * UINT64_C(1000000));
 }
@@ -269,7 +269,7 @@ static void run_wheel(void *self)
     lido__list_init(&due);
     while (!lido__wheel_empty(&wheel->wheel)) {
         sleep_until(lido__wheel_next_expiry(&wheel->wheel));
-        lido__wheel_advance(&wheel->wheel, bench_now(), &due);
+        lido__wheel_advance(&wheel->wheel, bench_now(), LIDO__TICKS_ALL, &due);
         while (lido__timer_next_fired(&due))
             wheel->fired++;
     }

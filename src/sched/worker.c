@@ -25,6 +25,13 @@
 /* Where tasks are shared, others may be waiting for it: a slice fills no more than this. */
 #define SHARE_EVERY_NS 100000u
 
+/*
+ * Of how many ticks timers fire at a look that finds nothing else to run: their tasks run, and it looks again.
+ * Where a hundred thousand are due, all of them would bring as many tasks near as are gone from there again
+ * when it is their turn; that takes longer, and the next look finds still more.
+ */
+#define TICKS_AT_ONCE 4u
+
 /* How long a fiber waits for memory for its stack before it tries again, if nothing happens. */
 #define STARVED_RETRY_NS 10000000u
 
@@ -227,12 +234,12 @@ static void ring_alarm(struct lido__worker *worker, struct lido__alarm *alarm)
     lido__worker_queue(worker, alarm->task);
 }
 
-static void fire_timers(struct lido__worker *worker, uint64_t now)
+static void fire_timers(struct lido__worker *worker, uint64_t now, unsigned ticks)
 {
     struct lido__node fired;
     struct lido__timer *timer;
     lido__list_init(&fired);
-    lido__wheel_advance(&worker->wheel, now, &fired);
+    lido__wheel_advance(&worker->wheel, now, ticks, &fired);
     while ((timer = lido__timer_next_fired(&fired)))
         ring_alarm(worker, lido__container_of(timer, struct lido__alarm, timer));
 }
@@ -243,13 +250,13 @@ void lido__worker_peek(struct lido__worker *worker, uint64_t now)
     lido__fifo_init(&handed);
     worker->reactor->ops->wait(worker->reactor, 0, &handed);
     lido__deliver(&handed, LIDO__OP_READY, 0);
-    fire_timers(worker, now);
+    fire_timers(worker, now, LIDO__TICKS_ALL);
 }
 
 /* The clock has been read. */
-static void pass_time(struct lido__worker *worker)
+static void pass_time(struct lido__worker *worker, unsigned ticks)
 {
-    fire_timers(worker, worker->now);
+    fire_timers(worker, worker->now, ticks);
     if (__builtin_expect(worker->cancel_at <= worker->now, 0)) {
         worker->cancel_at = LIDO__NEVER;
         lido__pool_cancel_all(worker->pool);
@@ -364,6 +371,7 @@ static void look(struct lido__worker *worker)
 {
     struct lido__fifo handed;
     lido__fifo_init(&handed);
+    unsigned ticks = lido__worker_has_work(worker) ? LIDO__TICKS_ALL : TICKS_AT_ONCE;
     uint64_t timeout = patience(worker);
     wait(worker, timeout, &handed);
     if (worker->idles)
@@ -372,7 +380,7 @@ static void look(struct lido__worker *worker)
     worker->looked_at = 0;
     if (timeout == 0 || !lido__wheel_empty(&worker->wheel) || worker->cancel_at != LIDO__NEVER) {
         worker->looked_at = worker->now = lido__clock_now();
-        pass_time(worker);
+        pass_time(worker, ticks);
     }
     if (__builtin_expect(!lido__fifo_empty(&worker->starved), 0))
         feed_starved(worker);

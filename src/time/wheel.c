@@ -108,7 +108,8 @@ static void spread(struct lido__wheel *wheel, struct lido__node *slot)
     }
 }
 
-void lido__wheel_advance(struct lido__wheel *wheel, uint64_t now, struct lido__node *fired)
+void lido__wheel_advance(struct lido__wheel *wheel, uint64_t now, unsigned ticks,
+                         struct lido__node *fired)
 {
     uint64_t target = now >> LIDO__TICK_SHIFT;
     struct due due;
@@ -119,10 +120,13 @@ void lido__wheel_advance(struct lido__wheel *wheel, uint64_t now, struct lido__n
         struct lido__node *slot = &wheel->slots[due.level][due.slot];
         wheel->tick = due.tick;
         vacate(wheel, due.level, due.slot);
-        if (due.level == 0)
-            lido__list_splice(fired, slot);
-        else
+        if (due.level > 0) {
             spread(wheel, slot);
+            continue;
+        }
+        lido__list_splice(fired, slot);
+        if (--ticks == 0)
+            return;
     }
     wheel->tick = target;
 }

@@ -15,6 +15,7 @@
 #ifndef LIDO_TIME_WHEEL_H
 #define LIDO_TIME_WHEEL_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -69,9 +70,14 @@ void lido__wheel_cancel(struct lido__wheel *wheel, struct lido__timer *timer);
  * Moves the wheel to `now` and appends all timers that are due to `fired`, an initialised list
  * head, in order of their tick (within one tick in the order in which they came to the lowest
  * level). They stay armed, that is: they can be cancelled, until lido__timer_next_fired takes them.
- * A `now` before the wheel's is ignored.
+ * A `now` before the wheel's is ignored. After `ticks` ticks with timers it stops: what else is due
+ * stays in the wheel, whose next expiry tells of it.
  */
-void lido__wheel_advance(struct lido__wheel *wheel, uint64_t now, struct lido__node *fired);
+void lido__wheel_advance(struct lido__wheel *wheel, uint64_t now, unsigned ticks,
+                         struct lido__node *fired);
+
+/* For `ticks`: no bound. */
+#define LIDO__TICKS_ALL UINT_MAX
 
 /* Takes the oldest timer off a list that advance filled and disarms it; NULL when there is none. */
 struct lido__timer *lido__timer_next_fired(struct lido__node *fired);

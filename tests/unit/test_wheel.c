@@ -36,7 +36,7 @@ static void arm(struct lido__timer *timer, uint64_t expires)
 
 static struct lido__timer *advance(uint64_t now)
 {
-    lido__wheel_advance(&wheel, now, &fired);
+    lido__wheel_advance(&wheel, now, LIDO__TICKS_ALL, &fired);
     return lido__timer_next_fired(&fired);
 }
 
@@ -95,7 +95,7 @@ static void timers_fire_in_the_order_of_their_ticks(void **state)
     struct lido__timer timers[10];
     for (int i = 0; i < 10; i++)
         arm(&timers[i], START + ticks[i] * TICK);
-    lido__wheel_advance(&wheel, START + 300001 * TICK, &fired);
+    lido__wheel_advance(&wheel, START + 300001 * TICK, LIDO__TICKS_ALL, &fired);
     for (int i = 0; i < 10; i++) {
         struct lido__timer *timer = lido__timer_next_fired(&fired);
         assert_non_null(timer);
@@ -110,7 +110,7 @@ static void timers_of_one_tick_fire_in_the_order_of_insertion(void **state)
     struct lido__timer timers[5];
     for (int i = 0; i < 5; i++)
         arm(&timers[i], START + 10 * TICK + (uint64_t)(5 - i));
-    lido__wheel_advance(&wheel, START + 12 * TICK, &fired);
+    lido__wheel_advance(&wheel, START + 12 * TICK, LIDO__TICKS_ALL, &fired);
     for (int i = 0; i < 5; i++)
         assert_ptr_equal(lido__timer_next_fired(&fired), &timers[i]);
 }
@@ -121,10 +121,31 @@ static void advance_appends_to_what_was_not_taken_yet(void **state)
     struct lido__timer first, second;
     arm(&first, START + TICK);
     arm(&second, START + 100 * TICK);
-    lido__wheel_advance(&wheel, START + 2 * TICK, &fired);
-    lido__wheel_advance(&wheel, START + 102 * TICK, &fired);
+    lido__wheel_advance(&wheel, START + 2 * TICK, LIDO__TICKS_ALL, &fired);
+    lido__wheel_advance(&wheel, START + 102 * TICK, LIDO__TICKS_ALL, &fired);
     assert_ptr_equal(lido__timer_next_fired(&fired), &first);
     assert_ptr_equal(lido__timer_next_fired(&fired), &second);
+}
+
+static void a_bounded_advance_leaves_the_rest_to_the_next(void **state)
+{
+    (void)state;
+    struct lido__timer timers[6];
+    for (unsigned i = 0; i < 6; i++)
+        arm(&timers[i], START + (10 + i / 2 * 100) * TICK); /* two in each of three ticks */
+    lido__wheel_advance(&wheel, START + 1000 * TICK, 2, &fired);
+    for (unsigned i = 0; i < 4; i++)
+        assert_ptr_equal(lido__timer_next_fired(&fired), &timers[i]);
+    assert_null(lido__timer_next_fired(&fired));
+    assert_true(lido__wheel_next_expiry(&wheel) <= START + 210 * TICK);
+    /* What is armed meanwhile does not pass them by. */
+    struct lido__timer later;
+    arm(&later, START + 300 * TICK);
+    lido__wheel_advance(&wheel, START + 1000 * TICK, 2, &fired);
+    assert_ptr_equal(lido__timer_next_fired(&fired), &timers[4]);
+    assert_ptr_equal(lido__timer_next_fired(&fired), &timers[5]);
+    assert_ptr_equal(lido__timer_next_fired(&fired), &later);
+    assert_true(lido__wheel_empty(&wheel));
 }
 
 static void a_passed_expiry_fires_at_the_next_advance(void **state)
@@ -175,7 +196,7 @@ static void cancel_leaves_the_others_of_its_slot(void **state)
         arm(&timers[i], START + 5000 * TICK);
     lido__wheel_cancel(&wheel, &timers[1]);
     assert_false(lido__wheel_empty(&wheel));
-    lido__wheel_advance(&wheel, START + 5001 * TICK, &fired);
+    lido__wheel_advance(&wheel, START + 5001 * TICK, LIDO__TICKS_ALL, &fired);
     assert_ptr_equal(lido__timer_next_fired(&fired), &timers[0]);
     assert_ptr_equal(lido__timer_next_fired(&fired), &timers[2]);
     assert_null(lido__timer_next_fired(&fired));
@@ -347,7 +368,7 @@ static void advance_both(uint64_t now)
 {
     uint64_t tick = now / TICK;
     uint64_t last = 0;
-    lido__wheel_advance(&wheel, now, &fired);
+    lido__wheel_advance(&wheel, now, LIDO__TICKS_ALL, &fired);
     for (struct lido__timer *t; (t = lido__timer_next_fired(&fired));) {
         struct model_timer *timer = lido__container_of(t, struct model_timer, timer);
         assert_true(timer->armed);
@@ -413,7 +434,7 @@ static void a_million_timers_all_fire_in_time(void **state)
     int wrong = 0;
     while (!lido__wheel_empty(&wheel)) {
         uint64_t now = lido__wheel_next_expiry(&wheel);
-        lido__wheel_advance(&wheel, now > START ? now : START, &fired);
+        lido__wheel_advance(&wheel, now > START ? now : START, LIDO__TICKS_ALL, &fired);
         for (struct lido__timer *timer; (timer = lido__timer_next_fired(&fired)); count++)
             wrong += now > START && (timer->expires > now || now - timer->expires >= TICK);
     }
@@ -431,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup(timers_fire_in_the_order_of_their_ticks, setup),
         cmocka_unit_test_setup(timers_of_one_tick_fire_in_the_order_of_insertion, setup),
         cmocka_unit_test_setup(advance_appends_to_what_was_not_taken_yet, setup),
+        cmocka_unit_test(a_bounded_advance_leaves_the_rest_to_the_next),
         cmocka_unit_test(a_passed_expiry_fires_at_the_next_advance),
         cmocka_unit_test_setup(a_clock_that_goes_back_is_ignored, setup),
         cmocka_unit_test(a_cancelled_timer_does_not_fire_from_any_level),
