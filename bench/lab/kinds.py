@@ -14,11 +14,18 @@ class Kind:
     arguments: tuple[str, ...] = ()
     single: bool = False  # knows only one worker
     most: int = 20_000  # connections
+    only: frozenset[str] = frozenset()  # of the jobs that its program does; empty: all
 
 
 KINDS = (
     Kind("lido", "bench/lido_server"),
-    Kind("lido futures", "bench/lido_server", ("--style", "future")),
+    # Proxies and datagrams are done by fibers in either style.
+    Kind(
+        "lido futures",
+        "bench/lido_server",
+        ("--style", "future"),
+        only=frozenset({"echo", "ping", "http", "hog"}),
+    ),
     Kind("lido stealing", "bench/lido_server", ("--scheduler", "work-stealing")),
     Kind("bare epoll", "bench/peers/bare_epoll"),
     Kind("bare io_uring", "bench/peers/bare_uring"),
@@ -69,5 +76,6 @@ def look(build: Path, names: list[str]) -> tuple[list[Available], dict[str, str]
             missing[kind.name] = check.stderr.strip() or f"--jobs fails with {check.returncode}"
             continue
         version = output_of(str(path), "--version")
-        there.append(Available(kind, path, version, frozenset(check.stdout.split())))
+        jobs = frozenset(check.stdout.split())
+        there.append(Available(kind, path, version, jobs & kind.only if kind.only else jobs))
     return there, missing

@@ -4,7 +4,6 @@
 int echo_connection(void *arg)
 {
     lido_stream *peer = arg;
-    lido_stream_set(peer, LIDO_OPTION_NODELAY, 1);
     ssize_t r = lido_copy(peer, peer, NULL);
     lido_close(peer);
     return r < 0 ? (int)r : 0;
@@ -16,7 +15,6 @@ int answer_connection(void *arg)
     struct protocol_state state = {0};
     char buffer[PEER_READ_OWN];
     ssize_t r;
-    lido_stream_set(peer, LIDO_OPTION_NODELAY, 1);
     while ((r = lido_read(peer, buffer, sizeof(buffer))) > 0) {
         struct protocol_bytes reply = protocol_reply(server.protocol, &state, buffer, (size_t)r);
         r = lido_write_all(peer, reply.data, reply.size, NULL);

@@ -121,7 +121,6 @@ lido_future *future_of_connection(void *unused, lido_stream *stream)
     struct connection *connection = calloc(1, sizeof(*connection));
     if (!connection)
         return NULL;
-    lido_stream_set(stream, LIDO_OPTION_NODELAY, 1);
     connection->future.poll = poll;
     connection->peer = stream;
     read_more(connection);

@@ -56,7 +56,6 @@ int proxy_connection(void *arg)
     if (r == 0)
         r = lido_connect(&there, &address);
     if (r == 0) {
-        lido_stream_set(here, LIDO_OPTION_NODELAY, 1);
         lido_stream_set(there, LIDO_OPTION_NODELAY, 1);
         r = forward_both(here, there);
         lido_close(there);

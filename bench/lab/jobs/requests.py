@@ -44,7 +44,7 @@ def churn(lab: Lab) -> None:
     lab.report.heading("Connection churn: connect, one request, close; 16 at a time, 1 worker")
 
     def load(server: Server) -> Cost:
-        return by_lido_load(lab, server, "--connections", "16", "--churn")
+        return by_lido_load(lab, server, "--connections", "16", "--churn", "--reset")
 
     lab.report.table("churn", "64 B", lab.measure("echo", 1, load))
 
