@@ -102,7 +102,7 @@ void lido_datagram_close(lido_datagram *socket)
 
 static ssize_t send_message(lido_datagram *socket, struct msghdr *message)
 {
-    return lido__net_await(LIDO__OP_SENDMSG, &socket->handle, message, 0);
+    return lido__net_await(LIDO__OP_SEND_DATAGRAM, &socket->handle, message, 0);
 }
 
 ssize_t lido_send(lido_datagram *socket, const void *buffer, size_t size)
@@ -135,7 +135,7 @@ ssize_t lido_send_to(lido_datagram *socket, const void *buffer, size_t size, con
 
 static ssize_t receive(lido_datagram *socket, struct msghdr *message, bool *truncated)
 {
-    ssize_t r = lido__net_await(LIDO__OP_RECVMSG, &socket->handle, message, 0);
+    ssize_t r = lido__net_await(LIDO__OP_RECV_DATAGRAM, &socket->handle, message, 0);
     if (r >= 0 && truncated)
         *truncated = message->msg_flags & MSG_TRUNC;
     return r;

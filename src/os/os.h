@@ -198,11 +198,15 @@ ssize_t lido__os_readv(int fd, const struct iovec *parts, int count);
 ssize_t lido__os_write(int fd, const void *buffer, size_t bytes);
 ssize_t lido__os_writev(int fd, const struct iovec *parts, int count);
 
-/* Sockets only. `flags` are MSG_*; sendmsg adds MSG_NOSIGNAL. */
-ssize_t lido__os_recvmsg(int fd, struct msghdr *message, int flags);
-ssize_t lido__os_sendmsg(int fd, const struct msghdr *message, int flags);
+/*
+ * Sockets for datagrams only. The message has one part and no ancillary data, so it goes through recvfrom and
+ * sendto, for which the kernel has no struct to fetch and to return. A receive sets MSG_TRUNC in msg_flags, or
+ * none.
+ */
+ssize_t lido__os_recv_datagram(int fd, struct msghdr *message);
+ssize_t lido__os_send_datagram(int fd, const struct msghdr *message);
 
-/* sendmsg for a connected socket: the parts and nothing else. */
+/* For a connected socket, in parts. */
 ssize_t lido__os_sendv(int fd, const struct iovec *parts, int count);
 
 /* Each new descriptor is non-blocking and closed on exec. */

@@ -3,20 +3,29 @@
 #include "os/call.h"
 #include "os/os.h"
 
-ssize_t lido__os_recvmsg(int fd, struct msghdr *message, int flags)
+/* Of a datagram that is too long, MSG_TRUNC returns the true length. */
+ssize_t lido__os_recv_datagram(int fd, struct msghdr *message)
 {
-    return LIDO__CALL_AGAIN("recvmsg", recvmsg(fd, message, flags | MSG_CMSG_CLOEXEC));
+    const struct iovec *part = message->msg_iov;
+    socklen_t *length = message->msg_name ? &message->msg_namelen : NULL;
+    ssize_t r = LIDO__CALL_AGAIN("recvfrom", recvfrom(fd, part->iov_base, part->iov_len, MSG_TRUNC,
+                                                      message->msg_name, length));
+    bool truncated = r > (ssize_t)part->iov_len;
+    message->msg_flags = truncated ? MSG_TRUNC : 0;
+    return truncated ? (ssize_t)part->iov_len : r;
 }
 
-ssize_t lido__os_sendmsg(int fd, const struct msghdr *message, int flags)
+ssize_t lido__os_send_datagram(int fd, const struct msghdr *message)
 {
-    return LIDO__CALL_AGAIN("sendmsg", sendmsg(fd, message, flags | MSG_NOSIGNAL));
+    const struct iovec *part = message->msg_iov;
+    return LIDO__CALL_AGAIN("sendto", sendto(fd, part->iov_base, part->iov_len, MSG_NOSIGNAL,
+                                             message->msg_name, message->msg_namelen));
 }
 
 ssize_t lido__os_sendv(int fd, const struct iovec *parts, int count)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
-    return lido__os_sendmsg(fd, &message, 0);
+    return LIDO__CALL_AGAIN("sendmsg", sendmsg(fd, &message, MSG_NOSIGNAL));
 }
 
 int lido__os_socket(int domain, int type, int protocol)

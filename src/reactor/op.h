@@ -21,21 +21,21 @@
 struct lido__handle;
 
 enum lido__op_kind {
-    LIDO__OP_READ,      /* buffer, length; result: bytes */
-    LIDO__OP_READ_LENT, /* as READ, into the reactor's own buffer: see reactor.h */
-    LIDO__OP_READV,     /* buffer: lido_slice[length] */
-    LIDO__OP_PEEK,      /* as READ */
-    LIDO__OP_RECVMSG,   /* buffer: struct msghdr; result: bytes */
-    LIDO__OP_ACCEPT,    /* buffer: lido_address or NULL; result: a new descriptor */
-    LIDO__OP_READABLE,  /* result: 0 */
-    LIDO__OP_READ_PIPE, /* as READ, into a pipe; buffer: const int *, its end to write to */
+    LIDO__OP_READ,          /* buffer, length; result: bytes */
+    LIDO__OP_READ_LENT,     /* as READ, into the reactor's own buffer: see reactor.h */
+    LIDO__OP_READV,         /* buffer: lido_slice[length] */
+    LIDO__OP_PEEK,          /* as READ */
+    LIDO__OP_RECV_DATAGRAM, /* buffer: struct msghdr of one part, no control; result: bytes */
+    LIDO__OP_ACCEPT,        /* buffer: lido_address or NULL; result: a new descriptor */
+    LIDO__OP_READABLE,      /* result: 0 */
+    LIDO__OP_READ_PIPE,     /* as READ, into a pipe; buffer: const int *, its end to write to */
     /* From here on the write side. */
-    LIDO__OP_WRITE,      /* buffer, length */
-    LIDO__OP_WRITEV,     /* as READV */
-    LIDO__OP_SENDMSG,    /* as RECVMSG */
-    LIDO__OP_CONNECT,    /* buffer: const lido_address; result: 0 */
-    LIDO__OP_WRITABLE,   /* result: 0 */
-    LIDO__OP_WRITE_PIPE, /* as WRITE, from a pipe; buffer: const int *, its end to read from */
+    LIDO__OP_WRITE,         /* buffer, length */
+    LIDO__OP_WRITEV,        /* as READV */
+    LIDO__OP_SEND_DATAGRAM, /* as RECV_DATAGRAM */
+    LIDO__OP_CONNECT,       /* buffer: const lido_address; result: 0 */
+    LIDO__OP_WRITABLE,      /* result: 0 */
+    LIDO__OP_WRITE_PIPE,    /* as WRITE, from a pipe; buffer: const int *, its end to read from */
 };
 
 enum lido__op_state {

@@ -45,11 +45,11 @@ static ssize_t try_writev(const struct lido__op *op, int fd)
 
 /* -EALREADY: a named Unix socket whose queue is full. The system reports room there only to
    sockets that are connected to it. */
-static ssize_t try_sendmsg(const struct lido__op *op, int fd)
+static ssize_t try_send_datagram(const struct lido__op *op, int fd)
 {
     const struct msghdr *message = op->buffer;
     const struct sockaddr *to = message->msg_name;
-    ssize_t r = lido__os_sendmsg(fd, message, 0);
+    ssize_t r = lido__os_send_datagram(fd, message);
     return r == -EAGAIN && to && to->sa_family == AF_UNIX ? -EALREADY : r;
 }
 
@@ -104,12 +104,12 @@ static ssize_t try_op(const struct lido__reactor *reactor, struct lido__op *op)
     case LIDO__OP_READ_LENT: return try_read_lent(reactor, op);
     case LIDO__OP_READV: return lido__os_readv(fd, op->buffer, (int)op->length);
     case LIDO__OP_PEEK: return lido__os_recv(fd, op->buffer, op->length, MSG_PEEK);
-    case LIDO__OP_RECVMSG: return lido__os_recvmsg(fd, op->buffer, 0);
+    case LIDO__OP_RECV_DATAGRAM: return lido__os_recv_datagram(fd, op->buffer);
     case LIDO__OP_ACCEPT: return try_accept(op, fd);
     case LIDO__OP_WRITE:
         return is_socket(op) ? try_send(reactor, op) : lido__os_write(fd, op->buffer, op->length);
     case LIDO__OP_WRITEV: return try_writev(op, fd);
-    case LIDO__OP_SENDMSG: return try_sendmsg(op, fd);
+    case LIDO__OP_SEND_DATAGRAM: return try_send_datagram(op, fd);
     case LIDO__OP_CONNECT: return try_connect(op, fd);
     case LIDO__OP_READABLE: return try_ready(op, fd, POLLIN | POLLRDHUP);
     case LIDO__OP_WRITABLE: return try_ready(op, fd, POLLOUT);

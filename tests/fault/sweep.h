@@ -223,8 +223,9 @@ static bool all_are_silent(const char *name)
    socket that does not block it is over before a signal could interrupt it.) */
 __attribute__((unused)) static void sweep_interrupted(void (*scenario)(void))
 {
-    static const char *const names[] = {"read", "readv",   "recv",   "recvmsg", "write",     "send",
-                                        "poll", "sendmsg", "accept", "close",   "epoll_wait"};
+    static const char *const names[] = {"read",   "readv",  "recv",  "recvfrom",
+                                        "write",  "send",   "poll",  "sendmsg",
+                                        "sendto", "accept", "close", "epoll_wait"};
     for (size_t i = 0; i < COUNT(names); i++)
         sweep_on(1, (struct sweep_plan){scenario, names[i], -EINTR, 0, all_are_silent});
 }
