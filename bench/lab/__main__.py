@@ -8,7 +8,6 @@ whether the goals were met.
 """
 
 import argparse
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -42,13 +41,17 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="how often each is measured (5; quick: 3)")
     parser.add_argument("--seconds", type=float, help="under load, for each server and round (1; quick: 0.2)")
+    parser.add_argument(
+        "--case", default="", metavar="TEXT", help="of echo only the cases with this in their title"
+    )
     parser.add_argument("--peers", default="", metavar="NAME,...", help="only these kinds")
     parser.add_argument("--build", type=Path, default=BENCH.parent / "build/release", help="what is measured")
     parser.add_argument(
         "--publish",
         type=Path,
+        nargs="+",
         metavar="JSON",
-        help="measure nothing; draw what is in a file for the README, into docs/plots/",
+        help="measure nothing; draw what is in these files for the README, into docs/plots/",
     )
     parser.add_argument(
         "--gate", action="store_true", help="measure only whether instructions per request have grown"
@@ -96,7 +99,8 @@ def look_around(options: argparse.Namespace, report: Report) -> tuple[Lab, dict]
         "peers": {kind.name: kind.version for kind in kinds},
         "missing": missing,
     }
-    return Lab(build, machine, report, kinds, options.rounds, options.seconds, options.quick), about
+    lab = Lab(build, machine, report, kinds, options.rounds, options.seconds, options.quick, options.case)
+    return lab, about
 
 
 def run(job: str, lab: Lab) -> None:
@@ -110,8 +114,7 @@ def run(job: str, lab: Lab) -> None:
 def main() -> None:
     options = parse()
     if options.publish:
-        plots.draw(options.publish, PUBLISHED, print)
-        shutil.copy(options.publish, PUBLISHED / "figures.json")
+        plots.publish(options.publish, PUBLISHED, print)
         return
     if options.gate:
         options.kinds = options.kinds or list(GATED)
@@ -128,7 +131,7 @@ def main() -> None:
         report.say("\ninterrupted; what was measured so far:")
     report.conclude()
     report.say(f"written to {path.relative_to(BENCH.parent)}")
-    plots.draw(path, RESULTS, report.say)
+    plots.draw([figure.as_json() for figure in report.figures], RESULTS, report.say)
     sys.exit(1 if report.failed else 0)
 
 

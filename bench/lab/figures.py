@@ -83,3 +83,8 @@ def human(value: float) -> str:
     if size >= 1000:
         return f"{value:.0f}"
     return f"{value:.4g}"
+
+
+def count(number: int, noun: str) -> str:
+    """1 worker, 2 workers."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

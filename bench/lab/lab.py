@@ -24,6 +24,7 @@ class Lab:
     rounds: int
     seconds: float  # under load, per kind and round
     quick: bool
+    case: str = ""  # only the cases of echo with this in their title
 
     def program(self, name: str) -> str:
         return str(self.build / name)

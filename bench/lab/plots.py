@@ -18,15 +18,22 @@ set grid {grid} lc rgb "#dddddd"
 OURS, THEIRS, LIMIT = "0x2f6f9f", "0xb0b0b0", "0x606060"
 
 
-def draw(path: Path, folder: Path, say: Callable[[str], None]) -> None:
-    """Those plots for which a JSON file of results has the figures."""
+def draw(figures: list[dict], folder: Path, say: Callable[[str], None]) -> None:
+    """Those plots for which there are figures."""
     if not find("gnuplot"):
         say("no plots: there is no gnuplot here (apt-get install gnuplot-nox)")
         return
-    figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
     drawn = [name for name, plot in PLOTS.items() if plot(figures, folder / f"{name}.svg")]
     if drawn:
         say(f"drawn in {folder.name}/: {', '.join(f'{name}.svg' for name in drawn)}")
+
+
+def publish(paths: list[Path], folder: Path, say: Callable[[str], None]) -> None:
+    """Draws what several runs have found, and keeps the figures beside the plots."""
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    folder.mkdir(parents=True, exist_ok=True)
+    draw([figure for run in runs for figure in run["figures"]], folder, say)
+    (folder / "figures.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
 
 
 def pick(figures: list[dict], job: str, case: str, what: str) -> dict[str, dict]:

@@ -4,7 +4,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from figures import Column
+from figures import Column, count
 from kinds import Available
 from lab import Lab
 from loads import counted
@@ -28,7 +28,7 @@ def instructions(lab: Lab) -> None:
         for kind in lab.doing("echo"):
             if kind.name in NATIVE:
                 column.add(kind.name, instructions_per_request(lab, kind, connections))
-        lab.report.table("instructions", f"{connections} connections", [column])
+        lab.report.table("instructions", count(connections, "connection"), [column])
 
 
 def instructions_per_request(lab: Lab, kind: Available, connections: int) -> float:

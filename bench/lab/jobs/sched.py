@@ -1,6 +1,6 @@
 """The scheduler benchmarks: tokio's own, and the like, in lido and in its peers."""
 
-from figures import Column, ratio
+from figures import Column, count, ratio
 from lab import Lab
 
 # How many times as fast as tokio. What else is measured may not be slower. A write, a read and a share of an
@@ -39,7 +39,7 @@ def sched(lab: Lab) -> None:
             for kind, scheduler in (("lido", "io-pool"), ("lido stealing", "work-stealing"))
         }
         for name, column in lab.run_in_turn("sched", workers, 3 if lab.quick else 5, ours).items():
-            case = f"{name}, {workers} worker{'s' if workers > 1 else ''}"
+            case = f"{name}, {count(workers, 'worker')}"
             lab.report.table("sched", case, [column])
             judge(lab, case, name, workers, column)
 
