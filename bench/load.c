@@ -138,13 +138,45 @@ static void load(struct target *target, uint64_t time, uint64_t requests)
     target->requests += client->answered - answered;
 }
 
-/* There and back again, so that none has the same neighbour before it each time. */
+/* xorshift64: the same order in each run. */
+static uint64_t draw(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static void swap(unsigned *order, unsigned a, unsigned b)
+{
+    unsigned kept = order[a];
+    order[a] = order[b];
+    order[b] = kept;
+}
+
+/* None twice in a row: that would be a slice of twice the length, in which the system places threads
+   otherwise. */
+static void shuffle(unsigned *order, unsigned count, uint64_t *random)
+{
+    unsigned last = order[count - 1];
+    for (unsigned i = count - 1; i > 0; i--)
+        swap(order, i, (unsigned)(draw(random) % (i + 1)));
+    if (order[0] == last)
+        swap(order, 0, count - 1);
+}
+
+/* In an order that changes with each pass, so that none has the same neighbour before it each time. */
 static void load_in_turn(struct run *run, uint64_t time)
 {
-    bool back = false;
-    for (uint64_t done = 0; done < time; done += run->slice, back = !back)
+    uint64_t random = 1;
+    unsigned order[TARGETS];
+    for (unsigned i = 0; i < run->count; i++)
+        order[i] = i;
+    for (uint64_t done = 0; done < time; done += run->slice) {
+        shuffle(order, run->count, &random);
         for (unsigned i = 0; i < run->count; i++)
-            load(&run->targets[back ? run->count - 1 - i : i], run->slice, 0);
+            load(&run->targets[order[i]], run->slice, 0);
+    }
 }
 
 static void load_counted(struct run *run)
