@@ -29,8 +29,14 @@ def draw(figures: list[dict], folder: Path, say: Callable[[str], None]) -> None:
 
 
 def publish(paths: list[Path], folder: Path, say: Callable[[str], None]) -> None:
-    """Draws what several runs have found, and keeps the figures beside the plots."""
+    """Draws what several runs have found, and keeps the figures beside the plots. Of a case that was measured
+    again the last run counts."""
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    seen: set[tuple[str, str]] = set()
+    for run in reversed(runs):
+        cases = {(figure["job"], figure["case"]) for figure in run["figures"]}
+        run["figures"] = [f for f in run["figures"] if (f["job"], f["case"]) not in seen]
+        seen |= cases
     folder.mkdir(parents=True, exist_ok=True)
     draw([figure for run in runs for figure in run["figures"]], folder, say)
     (folder / "figures.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
