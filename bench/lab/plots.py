@@ -8,9 +8,9 @@ from pathlib import Path
 from machine import find
 
 COMMON = """
-set terminal svg size 760,{height} dynamic font "Helvetica,12" background "white"
+set terminal svg noenhanced size 760,{height} dynamic font "Helvetica,12" background "white"
 set output "{output}"
-set title "{title}" noenhanced
+set title "{title}"
 set border 3 lc rgb "#888888"
 set tics nomirror
 set grid {grid} lc rgb "#dddddd"
@@ -70,15 +70,16 @@ def bars(
         f'{y} {figure["median"] / scale} {figure["min"] / scale} {figure["max"] / scale} "{kind}" {colour(kind)}'
         for y, (kind, figure) in enumerate(ranked)
     )
-    # A bar of a log scale begins somewhere: a half of the least value.
-    origin = min(figure["median"] for figure in values.values()) / scale / 2 if log else 0
+    # A bar of a log scale begins somewhere: at a half of the least value that it can show.
+    shown = [figure["median"] / scale for figure in values.values() if figure["median"] > 0]
+    origin = min(shown) / 2 if log else 0
     gnuplot(
         COMMON.format(height=90 + 26 * len(ranked), output=output, title=title, grid="x")
         + f"""
 $rows << END
 {rows}
 END
-set xlabel "{unit}" noenhanced
+set xlabel "{unit}"
 set yrange [-0.6:{len(ranked) - 0.4}]
 {"set logscale x" if log else ""}
 set xrange [{origin}:*]
@@ -149,7 +150,7 @@ def latency(figures: list[dict], output: Path) -> bool:
         )
         + "\n".join(blocks)
         + f"""
-set xlabel "requests per second, % of what lido answers at most" noenhanced
+set xlabel "requests per second, % of what lido answers at most"
 set ylabel "microseconds (log)"
 set logscale y
 set xtics (30, 60, 90)
@@ -205,7 +206,7 @@ set style fill solid
 set logscale y
 set yrange [1:*]
 set ylabel "ns (log)"
-set xtics rotate by -25 noenhanced
+set xtics rotate by -25
 set key outside right
 plot {series}
 """
