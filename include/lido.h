@@ -275,7 +275,8 @@ typedef struct lido_stuck {
  *
  * From a plain thread, which blocks; from a fiber of another runtime, which waits like in all else: the wait also
  * ends with its cancellation or deadline. -EDEADLK: called from a task of this runtime, or the poll of a
- * future. -EBUSY: another call waits already. -EPERM: it is the runtime of a lido_run, which ends it.
+ * future. -EBUSY: another call waits already. -EPERM: it is the runtime of a lido_run, which ends it. Code in a
+ * blocking section, a blocking task or a hook of the runtime is part of what it would wait for: never call it there.
  */
 LIDO_API int lido_shutdown(lido_runtime *runtime, lido_shutdown_how how, int64_t timeout_ms,
                            void (*report)(void *report_arg, const lido_stuck *stuck),
@@ -324,7 +325,8 @@ typedef struct lido_spawn_options {
  * placed on the caller's worker. If there is no memory for a stack when it is to start, it waits for some;
  * if all tasks of its worker wait like that, it ends with -ENOMEM.
  *
- * -ENOMEM. -ESHUTDOWN: the runtime is shutting down. -EINVAL: a bad option. -ENXIO outside a runtime.
+ * -ENOMEM. -EAGAIN: its worker has no thread yet, and none can be started. -ESHUTDOWN: the runtime is shutting
+ * down. -EINVAL: a bad option. -ENXIO outside a runtime.
  */
 #define lido_spawn(task, fn, arg) lido_spawn_at(NULL, (task), (fn), (arg), NULL, LIDO_HERE)
 #define lido_spawn_with(task, fn, arg, options)                                                    \
