@@ -307,20 +307,20 @@ static size_t burst_of_fibers(void)
 }
 
 /* What is left: a few hundred stacks that each worker keeps, what lies between them, and two thousand that the
-   runtime keeps. */
+   runtime keeps. A worker gives its own back when it has nothing to do, which may be a moment after the last join. */
 static int burst_and_look(void *arg)
 {
     size_t before = resident();
     (void)arg;
     burst_of_fibers();
     size_t peak = burst_of_fibers();
-    size_t left = resident() - before;
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     check(peak - before > (size_t)BURST * BURST_KIB << 9);
-    check(left < (peak - before) / 4);
+    while (resident() >= before + (peak - before) / 4)
+        check_int(lido_sleep(1), 0);
 #else
     (void)peak;
-    (void)left;
+    (void)before;
 #endif
     return 0;
 }
