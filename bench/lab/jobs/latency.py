@@ -1,6 +1,9 @@
 """Latency under an open load: requests are sent by schedule, however late the answers are."""
 
+from statistics import median
+
 from figures import Column
+from kinds import Available
 from lab import Lab
 from loads import lido_load
 
@@ -25,20 +28,9 @@ def latency(lab: Lab) -> None:
         columns = {name: Column(label, "us") for name, label in QUANTILES.items()}
         answered, lateness = Column("answered", "%"), Column("sent late, p99", "us")
         for kind in lab.in_turn(kinds):
-            with lab.start(kind, "echo") as server:
-                result = lido_load(
-                    lab.program("load/lido-load"),
-                    server,
-                    lab.machine.load_cpu,
-                    "--connections",
-                    CONNECTIONS,
-                    "--rate",
-                    f"{rate:.0f}",
-                    "--duration",
-                    str(2 * lab.seconds),
-                    # A sleeping core takes longer to wake than a request takes; this one has nothing else to do.
-                    *(["--spin"] if lab.machine.pinned else []),
-                )
+            # A sleeping core takes longer to wake than a request takes; this one has nothing else to do.
+            spin = ["--spin"] if lab.machine.pinned else []
+            result = echo_load(lab, kind, 2 * lab.seconds, "--rate", f"{rate:.0f}", *spin)
             for name, column in columns.items():
                 column.add(kind.name, result["latency_ns"][name] / 1000)
             answered.add(kind.name, 100 * result["rate"] / rate)
@@ -46,19 +38,13 @@ def latency(lab: Lab) -> None:
         lab.report.table("latency", f"{share} %", [*columns.values(), answered, lateness])
 
 
+def echo_load(lab: Lab, kind: Available, seconds: float, *further: str) -> dict:
+    """What lido-load says of a server that is started for it."""
+    load = ("--connections", CONNECTIONS, "--duration", str(seconds), *further)
+    with lab.start(kind, "echo") as server:
+        return lido_load(lab.program("load/lido-load"), server, lab.machine.load_cpu, *load)
+
+
 def saturation(lab: Lab) -> float:
     """Requests per second that lido answers to the same tool in a closed loop, the median of three."""
-    rates = []
-    for _ in range(3):
-        with lab.start(lab.kind("lido"), "echo") as server:
-            result = lido_load(
-                lab.program("load/lido-load"),
-                server,
-                lab.machine.load_cpu,
-                "--connections",
-                CONNECTIONS,
-                "--duration",
-                str(lab.seconds),
-            )
-        rates.append(result["rate"])
-    return sorted(rates)[1]
+    return median(echo_load(lab, lab.kind("lido"), lab.seconds)["rate"] for _ in range(3))
