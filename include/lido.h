@@ -396,7 +396,10 @@ LIDO_API void *lido_local_get(const lido_local *key);
 /* Now, in ns of CLOCK_MONOTONIC. From any thread. */
 LIDO_API uint64_t lido_now(void);
 
-/* Never wakes early. A negative duration, or a time that has passed, is a yield. */
+/*
+ * Never wakes early. A negative duration, or a time that has passed, is a yield. One that a deadline comes before
+ * fails with -ETIMEDOUT, even if both have passed when the task comes to run again.
+ */
 LIDO_API int lido_sleep(int64_t ms);
 LIDO_API int lido_sleep_until(uint64_t ns);
 

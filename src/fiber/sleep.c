@@ -4,6 +4,16 @@
 #include "fiber/fiber.h"
 #include "os/os.h"
 
+/*
+ * Both times may have passed when the fiber comes back, and the deadline first: that it did must not depend on
+ * who looked at the clock when. The worker's time is not before the alarm's here.
+ */
+static int slept(const struct lido__worker *worker, uint64_t ns)
+{
+    const lido_task *self = worker->current;
+    return ns > self->deadline ? lido__task_interrupted(worker, self) : 0;
+}
+
 int lido_sleep_until(uint64_t ns)
 {
     struct lido__alarm alarm;
@@ -11,7 +21,8 @@ int lido_sleep_until(uint64_t ns)
     struct lido__worker *worker = lido__fiber_worker(&reason);
     if (!worker)
         return reason;
-    if (ns <= lido__clock_now())
+    worker->now = lido__clock_now(); /* the deadline is held against it */
+    if (ns <= worker->now)
         return lido_yield();
     reason = lido__task_interrupted(worker, worker->current);
     if (reason)
@@ -20,9 +31,9 @@ int lido_sleep_until(uint64_t ns)
     lido__alarm_set(worker, &alarm, ns);
     do {
         lido__fiber_suspend(worker, "sleep");
-        if (!lido__alarm_is_armed(&alarm))
-            return 0;
         worker = lido__worker_current();
+        if (!lido__alarm_is_armed(&alarm))
+            return slept(worker, ns);
         reason = lido__task_interrupted(worker, worker->current);
     } while (!reason);
     lido__alarm_stop(&alarm);

@@ -31,10 +31,10 @@ static int sleep_in_time(void *arg)
     uint64_t begin = lido_now();
     (void)arg;
     {
-        lido_within(5);
+        lido_within(40);
         check_int(lido_sleep(1), 0);
         check_int(lido_sleep(3600000), -ETIMEDOUT);
-        check(lido_now() >= begin + 5 * MS);
+        check(lido_now() >= begin + 40 * MS);
         check_int(lido_sleep(3600000), -ETIMEDOUT); /* and each after that */
         check_int(lido_yield(), -ETIMEDOUT);
         check(!lido_is_cancelled());
@@ -91,22 +91,68 @@ static void a_huge_time_does_not_overflow(void **state)
     run(never_expire);
 }
 
-/* The wait itself is what must look at the clock: nobody else has. */
-static int compute_too_long(void *arg)
+static int compute_until(uint64_t ns)
 {
-    (void)arg;
-    lido_within(2);
-    uint64_t until = lido_now() + 4 * MS;
-    while (lido_now() < until)
+    while (lido_now() < ns)
         ;
-    check_int(lido_sleep(3600000), -ETIMEDOUT);
+    return 0;
+}
+
+/* The wait itself is what must look at the clock: nobody else has. */
+static int compute_too_long(void *ms)
+{
+    lido_within(2);
+    compute_until(lido_now() + 4 * MS);
+    check_int(lido_sleep(*(int64_t *)ms), -ETIMEDOUT);
     return 0;
 }
 
 static void a_wait_after_a_long_computation_fails(void **state)
 {
+    static int64_t times[] = {3600000, 1, 0, -1};
     (void)state;
-    run(compute_too_long);
+    for (size_t i = 0; i < COUNT(times); i++)
+        run_on(1, compute_too_long, &times[i]);
+}
+
+struct sleeper {
+    int64_t deadline, time; /* ms */
+    uint64_t until;
+    int result;
+};
+
+static int sleep_within(void *arg)
+{
+    struct sleeper *sleeper = arg;
+    uint64_t begin = lido_now();
+    lido_within(sleeper->deadline);
+    sleeper->until = begin + (uint64_t)(sleeper->deadline + sleeper->time) * MS;
+    return lido_sleep(sleeper->time);
+}
+
+static int compute_meanwhile(void *arg)
+{
+    const struct sleeper *sleeper = arg;
+    return compute_until(sleeper->until);
+}
+
+/* The worker looks at the clock when both times have passed. */
+static int be_held_up(void *arg)
+{
+    struct sleeper *sleeper = arg;
+    lido_task *task = start(sleep_within, sleeper);
+    lido_task *computer = start(compute_meanwhile, sleeper);
+    check_int(finish(task), sleeper->result);
+    return finish(computer);
+}
+
+static void what_comes_first_is_what_a_late_sleeper_is_told(void **state)
+{
+    struct sleeper sleepers[] = {{.deadline = 2, .time = 3, .result = -ETIMEDOUT},
+                                 {.deadline = 60, .time = 1, .result = 0}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(sleepers); i++)
+        run_on(1, be_held_up, &sleepers[i]);
 }
 
 static void outside_of_tasks_a_scope_does_nothing(void **state)
@@ -380,6 +426,7 @@ int main(void)
         cmocka_unit_test(no_time_expires_at_once),
         cmocka_unit_test(a_huge_time_does_not_overflow),
         cmocka_unit_test(a_wait_after_a_long_computation_fails),
+        cmocka_unit_test(what_comes_first_is_what_a_late_sleeper_is_told),
         cmocka_unit_test(outside_of_tasks_a_scope_does_nothing),
         cmocka_unit_test(the_earlier_of_nested_scopes_wins),
         cmocka_unit_test(an_older_scope_does_not_end_a_newer_one),
