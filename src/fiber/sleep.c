@@ -4,16 +4,6 @@
 #include "fiber/fiber.h"
 #include "os/os.h"
 
-/*
- * Both times may have passed when the fiber comes back, and the deadline first: that it did must not depend on
- * who looked at the clock when. The worker's time is not before the alarm's here.
- */
-static int slept(const struct lido__worker *worker, uint64_t ns)
-{
-    const lido_task *self = worker->current;
-    return ns > self->deadline ? lido__task_interrupted(worker, self) : 0;
-}
-
 int lido_sleep_until(uint64_t ns)
 {
     struct lido__alarm alarm;
@@ -33,7 +23,7 @@ int lido_sleep_until(uint64_t ns)
         lido__fiber_suspend(worker, "sleep");
         worker = lido__worker_current();
         if (!lido__alarm_is_armed(&alarm))
-            return slept(worker, ns);
+            return lido__alarm_came(worker, ns);
         reason = lido__task_interrupted(worker, worker->current);
     } while (!reason);
     lido__alarm_stop(&alarm);

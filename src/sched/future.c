@@ -47,14 +47,18 @@ int lido_timer_poll(lido_timer *public, const lido_waker *waker)
     struct lido__worker *worker = lido__worker_current();
     if (!worker || worker->current != task)
         return -ENXIO;
-    int reason = lido__task_interrupted(worker, task);
+    bool armed = timer->started && lido__alarm_is_armed(&timer->alarm);
+    bool came = timer->started && !armed;
+    if (!armed)
+        worker->now = lido__clock_now(); /* the deadline is held against it */
+    int reason = came ? lido__alarm_came(worker, timer->at) : lido__task_interrupted(worker, task);
     if (reason) {
         lido_timer_stop(public);
         return reason;
     }
-    if (timer->started && lido__alarm_is_armed(&timer->alarm))
+    if (armed)
         return LIDO_PENDING;
-    if (timer->at <= lido__clock_now())
+    if (timer->at <= worker->now)
         return 0;
     timer->started = true;
     lido__alarm_set(worker, &timer->alarm, timer->at);
