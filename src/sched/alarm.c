@@ -1,4 +1,5 @@
 /* Alarms: timers that wake a task, and hold it on its worker until they have. */
+#include "os/os.h"
 #include "sched/wake.h"
 
 void lido__alarm_set(struct lido__worker *worker, struct lido__alarm *alarm, uint64_t at)
@@ -29,4 +30,14 @@ bool lido__alarm_is_armed(const struct lido__alarm *alarm)
     bool armed = lido__timer_armed(&alarm->timer);
     lido__worker_leave(worker);
     return armed;
+}
+
+/* If the lifeguard has rung it, the worker's time is from before. */
+int lido__alarm_came(struct lido__worker *worker, uint64_t at)
+{
+    const lido_task *self = worker->current;
+    if (at <= self->deadline)
+        return 0;
+    worker->now = lido__clock_now();
+    return lido__task_interrupted(worker, self);
 }

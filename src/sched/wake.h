@@ -106,11 +106,7 @@ bool lido__alarm_is_armed(const struct lido__alarm *alarm);
  * What the current task's wait for an alarm has come to, which has rung: 0 or why it was interrupted. The deadline
  * may have passed by now, too: if it came first then that it did must not depend on who looked at the clock when.
  */
-static inline int lido__alarm_came(const struct lido__worker *worker, uint64_t at)
-{
-    const lido_task *self = worker->current;
-    return at > self->deadline ? lido__task_interrupted(worker, self) : 0;
-}
+int lido__alarm_came(struct lido__worker *worker, uint64_t at);
 
 /*
  * What most tasks never need, kept out of the task: the timer of its deadline and its task-locals.

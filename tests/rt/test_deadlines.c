@@ -392,6 +392,44 @@ static void a_time_that_has_passed_is_inherited_on_other_workers_too(void **stat
     run_on(2, inherit_elsewhere, NULL);
 }
 
+static int sleep_and_raise(void *flag)
+{
+    check_int(lido_sleep(5), 0);
+    flag_raise(flag);
+    return 0;
+}
+
+/* The lifeguard rings for the worker, which goes on to the sleepers without a look at the clock. */
+static int be_rung_by_others(void *arg)
+{
+    lido_spawn_options pinned = {.size = sizeof(pinned), .mobility = LIDO_PINNED};
+    lido_spawn_options rescuable = {.size = sizeof(rescuable), .mobility = LIDO_RESCUABLE};
+    struct nap nap = {.future = {nap_poll}, .ms = 3};
+    int64_t ms = 3;
+    struct flag rung = {0};
+    lido_task *fiber, *future, *rescued;
+    (void)arg;
+    {
+        lido_within(2);
+        fiber = start_pinned(0, sleep_for, &ms);
+        check_int(lido_spawn_future_with(&future, &nap.future, &pinned), 0);
+    }
+    check_int(lido_spawn_with(&rescued, sleep_and_raise, &rung, &rescuable), 0);
+    check_int(lido_yield(), 0);
+    flag_await(&rung);
+    check_int(finish(fiber), -ETIMEDOUT);
+    check_int(finish(future), -ETIMEDOUT);
+    return finish(rescued);
+}
+
+static void what_comes_first_is_what_a_sleeper_is_told_whoever_rings(void **state)
+{
+    (void)state;
+    lido_runtime *runtime = runtime_by("work-stealing", 2);
+    check_int(lido_join(runtime_start_pinned(runtime, 0, be_rung_by_others, NULL), NULL), 0);
+    runtime_end(runtime);
+}
+
 /* ---- Cost ------------------------------------------------------------------------------------------- */
 
 /* Each scope ends before its time, as scopes around requests do. */
@@ -440,6 +478,7 @@ int main(void)
         cmocka_unit_test(an_expired_deadline_is_inherited_too),
         cmocka_unit_test(a_time_that_has_passed_has_passed_on_other_workers_too),
         cmocka_unit_test(a_time_that_has_passed_is_inherited_on_other_workers_too),
+        cmocka_unit_test(what_comes_first_is_what_a_sleeper_is_told_whoever_rings),
         cmocka_unit_test(many_scopes_in_a_row_arm_one_timer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
