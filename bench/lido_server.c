@@ -54,7 +54,6 @@ static int serve_connections(lido_fn fiber)
     options.mobility = server.mobility;
     options.placement = server.placement;
     int fd = peer_listen(&server.options->listen, SOCK_STREAM, false);
-    peer_no_delay(fd); /* its connections have this from it */
     server_check("listen", lido_listener_from_fd(&listener, fd));
     peer_announce(fd);
     if (server.futures && server.protocol)

@@ -201,8 +201,7 @@ void accept_next(Worker &worker, Acceptor &acceptor)
 {
     acceptor.async_accept(worker.context, [&](const error_code &error, Socket socket) {
         if (!error) {
-            error_code ignored; // a connection that has been reset says so at its first read
-            socket.set_option(tcp::no_delay(true), ignored);
+            error_code ignored;
             socket.non_blocking(true, ignored);
             welcome(worker, std::move(socket));
         } else if (error != asio::error::connection_aborted) {

@@ -105,8 +105,7 @@ void serve(Socket socket, const protocol *protocol)
 
 void welcome(Socket socket, const protocol *protocol)
 {
-    error_code ignored; // a connection that has been reset says so at its first read
-    socket.set_option(tcp::no_delay(true), ignored);
+    error_code ignored;
     socket.non_blocking(true, ignored);
     spawn([socket = std::move(socket), protocol]() mutable {
         serve(std::move(socket), protocol);

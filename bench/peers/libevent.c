@@ -219,7 +219,6 @@ static struct end *make_end(struct worker *worker, int fd)
     struct end *end = allocate(sizeof(*end));
     end->worker = worker;
     end->to = end;
-    peer_no_delay(fd);
     event_assign(&end->event, worker->base, fd, ALL, on_event, end);
     return end;
 }
@@ -229,6 +228,7 @@ static void connect_to(struct end *client, const struct bench_address *address)
     int fd = socket(address->sockaddr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         bench_die("socket");
+    peer_no_delay(fd);
     struct end *server = make_end(client->worker, fd);
     server->connecting = true;
     client->to = server;

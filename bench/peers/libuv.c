@@ -209,7 +209,6 @@ static void on_connection(uv_stream_t *listener, int status)
     check("accept", status);
     struct end *end = make_end(&worker->loop);
     check("accept", uv_accept(listener, (uv_stream_t *)&end->tcp));
-    uv_tcp_nodelay(&end->tcp, 1);
     if (worker->protocol)
         read_from(end);
     else

@@ -165,8 +165,6 @@ static st_netfd_t begin(const struct peer_options *given, int type)
     options = given;
     protocol = protocol_of(options->job);
     int fd = peer_listen(&options->listen, type, false);
-    if (type == SOCK_STREAM)
-        peer_no_delay(fd); /* its connections have this from it */
     peer_end_at_once();
     if (fork_workers())
         peer_announce(fd);

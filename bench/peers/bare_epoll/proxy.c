@@ -299,7 +299,6 @@ static void serve(const struct peer_options *options, int listener)
     worker->epoll = bare_epoll();
     worker->listener = listener;
     worker->options = options;
-    peer_no_delay(listener); /* its connections have this from it */
     bare_watch(worker->epoll, EPOLL_CTL_ADD, listener, EPOLLIN, (epoll_data_t){.ptr = NULL});
     for (;;) {
         int count = epoll_wait(worker->epoll, worker->events, BARE_EVENTS, -1);

@@ -145,7 +145,6 @@ static void serve(const struct peer_options *options, int listener)
     worker->epoll = bare_epoll();
     worker->listener = listener;
     worker->protocol = protocol_of(options->job);
-    peer_no_delay(listener); /* its connections have this from it */
     watch(worker, EPOLL_CTL_ADD, listener, EPOLLIN);
     if (strcmp(options->job, "echo") == 0)
         loop(worker, true);

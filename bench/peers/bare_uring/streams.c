@@ -265,7 +265,6 @@ static void serve(const struct peer_options *options, int listener)
     ring_init(&worker.ring, BUFFERS, PEER_READ_OWN);
     ring_reserve_files(&worker.ring);
     ring_let_wait(listener);
-    peer_no_delay(listener); /* its connections have this from it */
     begin_to_accept(&worker);
     for (;;) {
         worker.round++;

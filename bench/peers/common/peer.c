@@ -104,6 +104,11 @@ static void turn_on(int fd, int level, int option)
         bench_die("setsockopt");
 }
 
+void peer_no_delay(int fd)
+{
+    turn_on(fd, IPPROTO_TCP, TCP_NODELAY);
+}
+
 int peer_listen(const struct bench_address *address, int type, bool shared)
 {
     int fd = socket(address->sockaddr.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -112,6 +117,8 @@ int peer_listen(const struct bench_address *address, int type, bool shared)
     turn_on(fd, SOL_SOCKET, SO_REUSEADDR);
     if (shared)
         turn_on(fd, SOL_SOCKET, SO_REUSEPORT);
+    if (type == SOCK_STREAM)
+        peer_no_delay(fd); /* its connections have this from it */
     if (bind(fd, (const struct sockaddr *)&address->sockaddr, address->length) < 0 ||
         (type == SOCK_STREAM && listen(fd, PEER_BACKLOG) < 0))
         bench_die("%s", bench_address_text_of(address).text);
@@ -131,13 +138,6 @@ void peer_announce(int fd)
     struct bench_address address = peer_address_of(fd);
     printf("listening on %s\n", bench_address_text_of(&address).text);
     fflush(stdout);
-}
-
-/* A connection that has been reset meanwhile refuses it, and says so at its next read. */
-void peer_no_delay(int fd)
-{
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 void peer_start_thread(void *(*body)(void *), void *arg)

@@ -41,8 +41,9 @@ struct peer_job {
 int peer_main(int argc, char **argv, const char *version, const struct peer_job *jobs);
 
 /*
- * Non-blocking sockets. A listener of SOCK_STREAM listens; `shared`: with SO_REUSEPORT, so that other
- * threads may have one on the same address, too.
+ * Non-blocking sockets. A listener of SOCK_STREAM listens, and its connections have TCP_NODELAY from it:
+ * nobody spends a system call on each. `shared`: with SO_REUSEPORT, so that other threads may have one on the
+ * same address, too.
  */
 int peer_listen(const struct bench_address *address, int type, bool shared);
 
@@ -52,7 +53,7 @@ struct bench_address peer_address_of(int fd);
 /* "listening on ADDRESS". */
 void peer_announce(int fd);
 
-/* TCP_NODELAY. */
+/* TCP_NODELAY, of a connection that this side makes. */
 void peer_no_delay(int fd);
 
 /* Runs `body` with `arg` on a thread of its own. */

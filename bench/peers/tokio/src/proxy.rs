@@ -26,7 +26,6 @@ async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<()> {
 /// Over when both ways have ended, or one has broken.
 async fn relay(mut near: TcpStream, to: SocketAddr) -> io::Result<()> {
     let mut far = TcpStream::connect(to).await?;
-    near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let (near_reader, near_writer) = near.split();
     let (far_reader, far_writer) = far.split();

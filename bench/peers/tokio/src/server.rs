@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use crate::options::{fail, Options};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{signal, SignalKind};
 
@@ -45,6 +46,7 @@ pub fn run(options: &Options, start: impl FnOnce() -> io::Result<SocketAddr>) {
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    SockRef::from(&socket).set_nodelay(true)?; // its connections have this from it
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 async fn answer(mut peer: TcpStream, protocol: &'static Protocol) -> io::Result<()> {
     let mut buffer = vec![0; READ_MAX];
     let mut state = State::default();
-    peer.set_nodelay(true)?;
     loop {
         let n = peer.read(&mut buffer).await?;
         if n == 0 {
