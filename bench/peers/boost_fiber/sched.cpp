@@ -37,7 +37,6 @@ constexpr unsigned pings = 1000, ping_iterations = 20;
 constexpr unsigned messages = 10000, channel_iterations = 4;
 constexpr unsigned senders = 5, messages_each = 1000;
 constexpr unsigned oneshots = 10000, oneshot_iterations = 4;
-constexpr unsigned locks = 10000, lock_iterations = 4;
 constexpr unsigned capacity = 128;
 
 // ---- Measuring ----------------------------------------------------------------------------------
@@ -200,16 +199,6 @@ void send_to_itself()
     }
 }
 
-// Nobody else wants it.
-void lock_and_unlock()
-{
-    fibers::mutex mutex;
-    for (unsigned i = 0; i < locks; i++) {
-        mutex.lock();
-        mutex.unlock();
-    }
-}
-
 const Job jobs[] = {
     {"spawn_many_local", spawn_many, spawn_iterations, spawns, true},
     {"spawn_many_task", spawn_many, spawn_iterations, spawns, false},
@@ -220,7 +209,6 @@ const Job jobs[] = {
     {"channel", pass_from_one, channel_iterations, messages, false},
     {"channel_contended", pass_from_several, channel_iterations, senders *messages_each, false},
     {"oneshot", send_to_itself, oneshot_iterations, oneshots, false},
-    {"mutex", lock_and_unlock, lock_iterations, locks, false},
 };
 
 // ---- Workers --------------------------------------------------------------------------------------
