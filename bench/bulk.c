@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,6 +74,7 @@ static void run_proxy(int output, const char *to)
     command[length + 1] = (char *)to;
     dup2(output, STDOUT_FILENO);
     take_cpus(true);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* however this program ends */
     execvp(command[0], command);
     bench_die("%s", command[0]);
 }
