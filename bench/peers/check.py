@@ -18,22 +18,15 @@ from promises.server import PATIENCE, UNAVAILABLE, Broken, Server, Unavailable, 
 FIGURE = re.compile(r"[a-z][a-z0-9_]*( [0-9]+(\.[0-9]+)?){3}")
 
 
-def commands_of(peer, job, port):
-    """Each way to run the job."""
+def commands_of(peer, job):
+    """Each way to run the job, but for where a proxy connects to."""
     command = [peer, job]
     if job == "hog":
         command += ["--hog", "10:40"]
-    if job == "proxy":
-        command += ["--to", f"127.0.0.1:{port}"]
     for workers in ("1", "2"):
         yield [*command, "--workers", workers]
         if job == "proxy":
             yield [*command, "--workers", workers, "--copy"]
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def keeps_promises(server, command, job, report):
@@ -44,9 +37,11 @@ def keeps_promises(server, command, job, report):
     report.keeps(command, "ends_upon_sigterm", server.end)
 
 
-def check_server(command, job, port, report):
-    with socket.create_server(("127.0.0.1", port), backlog=100) as upstream:
+def check_server(command, job, report):
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as upstream:
         upstream.settimeout(PATIENCE)
+        if job == "proxy":
+            command = [*command, "--to", f"127.0.0.1:{upstream.getsockname()[1]}"]
         try:
             server = Server(command)
         except Unavailable as reason:
@@ -114,9 +109,8 @@ def check_peer(peer, only, report):
         if only and job not in only:
             continue
         if job in PROMISES:
-            port = free_port()
-            for command in commands_of(peer, job, port):
-                check_server(command, job, port, report)
+            for command in commands_of(peer, job):
+                check_server(command, job, report)
         elif job in ("timers", "sched"):
             command = [peer, job, "--repeat", "1"]
             report.keeps(command, "prints_figures", lambda c=command: prints_figures(c))
