@@ -4,12 +4,14 @@ Each job prints tables as it goes: a row for each kind of server, the median of 
 extremes, and how that compares with lido's, round by round. CPU time per request is the figure that holds
 where the machine is shared; rates tell of the load as much as of the server. All figures are also written
 to bench/results/ as JSON, and plots of them as SVG. The exit status says whether all could be measured, not
-whether the goals were met.
+whether the goals were met. Ctrl-C ends the run with what there is by then.
 """
 
 import argparse
+import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import plots
@@ -25,6 +27,7 @@ BENCH = Path(__file__).resolve().parent.parent
 RESULTS = BENCH / "results"
 INSTRUCTIONS = BENCH / "instructions.json"
 PUBLISHED = BENCH.parent / "docs/plots"
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def parse() -> argparse.Namespace:
@@ -67,9 +70,11 @@ def parse() -> argparse.Namespace:
     for name in options.kinds:
         if name not in {kind.name for kind in KINDS}:
             parser.error(f"no such peer: {name} (there are: {', '.join(kind.name for kind in KINDS)})")
-    options.rounds = options.rounds or (3 if options.quick else 5)
-    options.seconds = options.seconds or (0.2 if options.quick else 1.0)
-    if options.rounds < 1 or options.seconds <= 0:
+    if options.rounds is None:
+        options.rounds = 3 if options.quick else 5
+    if options.seconds is None:
+        options.seconds = 0.2 if options.quick else 1.0
+    if options.rounds < 1 or not 0 < options.seconds < float("inf"):
         parser.error("--rounds and --seconds must be positive")
     return options
 
@@ -104,11 +109,26 @@ def look_around(options: argparse.Namespace, report: Report) -> tuple[Lab, dict]
 
 
 def run(job: str, lab: Lab) -> None:
-    """One that fails leaves the others their turn."""
+    """One that fails leaves the others their turn, also if the mistake is the lab's."""
     try:
         JOBS[job](lab)
     except Failure as failure:
         lab.report.fail(job, " ".join([str(failure).strip(), *getattr(failure, "__notes__", [])]))
+    except Exception:  # pylint: disable=broad-exception-caught
+        lab.report.fail(job, traceback.format_exc())
+
+
+def run_all(jobs: list[str], lab: Lab, path: Path, about: dict) -> bool:
+    """False: it was broken off. What was measured by then is in the file."""
+    try:
+        for job in jobs:
+            run(job, lab)
+            lab.report.write(path, about)
+    except KeyboardInterrupt:
+        lab.report.say("\ninterrupted; what was measured so far:")
+        lab.report.write(path, about)
+        return False
+    return True
 
 
 def main() -> None:
@@ -123,16 +143,12 @@ def main() -> None:
     if options.gate:
         sys.exit(gate(lab, INSTRUCTIONS, options.update))
     path = RESULTS / time.strftime(f"%Y%m%d-%H%M%S-{about['commit']}.json", time.gmtime())
-    try:
-        for job in options.jobs or JOBS:
-            run(job, lab)
-            report.write(path, about)  # after each: a run that is broken off has told something
-    except KeyboardInterrupt:
-        report.say("\ninterrupted; what was measured so far:")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no server is left behind
+    done = run_all(options.jobs or list(JOBS), lab, path, about)
     report.conclude()
     report.say(f"written to {path.relative_to(BENCH.parent)}")
     plots.draw([figure.as_json() for figure in report.figures], RESULTS, report.say)
-    sys.exit(1 if report.failed else 0)
+    sys.exit(INTERRUPTED if not done else 1 if report.failed else 0)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,9 @@ def gate(lab: Lab, path: Path, update: bool) -> int:
         return SKIPPED
     lab.report.say(f"User-space instructions per echo of 64 B; lido may need {MARGIN:.0%} more than before")
     now = measure(lab)
+    if "lido" not in now:
+        lab.report.say("gate: lido's server is not built")
+        return FAILED
     good = judge(now, known.get(compiler, {}), lab.report.say)
     if update:
         known[compiler] = known.get(compiler, {}) | now

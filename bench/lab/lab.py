@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from figures import Column
 from kinds import Available
@@ -13,6 +14,7 @@ from report import Report
 from server import Server
 
 SPARE_DESCRIPTORS = 300
+T = TypeVar("T")
 
 
 @dataclass
@@ -42,10 +44,17 @@ class Lab:
         """Not pinned, even if it has one worker."""
         return Server(kind.command(job, workers, *further), self.machine.all_cpus)
 
-    def in_turn(self, kinds: list[Available]) -> Iterator[Available]:
+    def in_turn(self, things: list[T]) -> Iterator[T]:
         """Round after round, there and back again: so none always has the same neighbour before it."""
         for number in range(self.rounds):
-            yield from kinds if number % 2 == 0 else reversed(kinds)
+            yield from things if number % 2 == 0 else reversed(things)
+
+    def has_room(self, job: str, case: str, connections: int) -> bool:
+        """Whether a process may have so many connections here; otherwise says that the case is skipped."""
+        if connections + SPARE_DESCRIPTORS <= self.machine.descriptors:
+            return True
+        self.report.skip(job, f"{case}: a process may have only {self.machine.descriptors} descriptors here")
+        return False
 
     def run_in_turn(
         self, job: str, workers: int, repeat: int, own: dict[str, list[str]]
@@ -56,11 +65,10 @@ class Lab:
         commands = {name: command for name, command in own.items() if self.kind(name)}
         commands |= {kind.name: kind.command(job, workers) for kind in self.doing(job, workers)}
         columns: dict[str, Column] = {}
-        for _ in range(self.rounds):
-            for name, command in commands.items():
-                # Not pinned: one worker has helpers in other threads, as its peers have.
-                for figure in figures_in(run([*command, "--repeat", str(repeat)], self.machine.all_cpus)):
-                    columns.setdefault(figure.name, Column("time", "ns")).add(name, figure.median)
+        for name, command in self.in_turn(list(commands.items())):
+            # Not pinned: one worker has helpers in other threads, as its peers have.
+            for figure in figures_in(run([*command, "--repeat", str(repeat)], self.machine.all_cpus)):
+                columns.setdefault(figure.name, Column("time", "ns")).add(name, figure.median)
         return columns
 
     def measure(self, job: str, workers: int, load: Callable[[Server], Cost]) -> list[Column]:
@@ -83,7 +91,8 @@ class Lab:
         for _ in range(self.rounds):
             for first in range(0, len(kinds), together):
                 group = kinds[first : first + together]
-                for kind, cost in zip(group, self._echo_round(group, workers, connections, size)):
+                costs = self._echo_round(group, workers, connections, size)
+                for kind, cost in zip(group, costs, strict=True):
                     cpu.add(kind.name, cost.cpu_ns)
                     rate.add(kind.name, cost.rate)
         return [cpu, rate]

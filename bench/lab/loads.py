@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,15 +14,18 @@ LONGEST = 600  # seconds
 
 
 def run(command: Sequence[str], cpus: set[int], statuses: tuple[int, ...] = (0,)) -> str:
-    """What a load prints. One that fails ends the run: half a load is no figure."""
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LONGEST,
-        preexec_fn=lambda: os.sched_setaffinity(0, cpus),
-    )  # pylint: disable=subprocess-popen-preexec-fn
+    """What a load prints. One that fails ends the job: half a load is no figure."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST,
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+        )  # pylint: disable=subprocess-popen-preexec-fn
+    except subprocess.TimeoutExpired as late:
+        raise Failure(f"the load has not ended after {LONGEST} s: {' '.join(command)}") from late
     if done.returncode not in statuses:
         raise Failure(f"the load failed: {' '.join(command)}: {done.stdout}{done.stderr}")
     return done.stdout
@@ -86,23 +88,35 @@ def counted(program: str, address: str, cpus: set[int], connections: int, reques
 
 
 def lido_load(program: str, server: Server, cpus: set[int], *arguments: str, scheme: str = "") -> dict:
-    """What lido-load measured, as its JSON has it. Lost answers are figures and no failure."""
+    """What lido-load measured, as its JSON has it. That datagrams are lost, or that answers come too late to
+    be counted, is a figure and no failure; all other errors are one."""
     out = run([program, "--json", *arguments, scheme + server.address], cpus, statuses=(0, 1))
-    return json.loads(out)
+    result = json.loads(out)
+    if result["requests"] == 0 or result["error_count"] > result["errors"]["lost"]:
+        raise Failure(f"lido-load: {result['requests']} requests were answered, {result['errors']}")
+    return result
 
 
-def wrk(server: Server, cpus: set[int], seconds: float, connections: int) -> float:
-    """Requests per second."""
+@dataclass(frozen=True)
+class Answered:
+    """How many requests, and how many in a second."""
+
+    requests: int
+    rate: float
+
+
+def wrk(server: Server, cpus: set[int], seconds: float, connections: int) -> Answered:
     out = run(
         ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", f"http://{server.address}/"], cpus
     )
     if "Socket errors" in out or "Non-2xx" in out:
         raise Failure(f"wrk: {out}")
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
+    return Answered(
+        int(re.search(r"(\d+) requests in", out)[1]), float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
+    )
 
 
-def redis_benchmark(server: Server, cpus: set[int], requests: int, connections: int, depth: int) -> float:
-    """Requests per second."""
+def redis_benchmark(server: Server, cpus: set[int], requests: int, connections: int, depth: int) -> Answered:
     host, port = server.address.rsplit(":", 1)
     out = run(
         [
@@ -123,11 +137,11 @@ def redis_benchmark(server: Server, cpus: set[int], requests: int, connections: 
         ],
         cpus,
     )
-    return float(re.search(r'"PING_MBULK","([\d.]+)"', out)[1])
+    return Answered(requests, float(re.search(r'"PING_MBULK","([\d.]+)"', out)[1]))
 
 
-def with_cost(server: Server, load: Callable[[], float]) -> Cost:
-    """A load that tells only its rate: the cost is the server's CPU time by all it was asked meanwhile."""
-    cpu, began = server.cpu_ns(), time.monotonic()
-    rate = load()
-    return Cost(rate, (server.cpu_ns() - cpu) / (rate * (time.monotonic() - began)))
+def with_cost(server: Server, load: Callable[[], Answered]) -> Cost:
+    """The cost is the server's CPU time by all that it was asked meanwhile."""
+    cpu = server.cpu_ns()
+    answered = load()
+    return Cost(answered.rate, (server.cpu_ns() - cpu) / answered.requests)

@@ -23,7 +23,11 @@ def draw(figures: list[dict], folder: Path, say: Callable[[str], None]) -> None:
     if not find("gnuplot"):
         say("no plots: there is no gnuplot here (apt-get install gnuplot-nox)")
         return
-    drawn = [name for name, plot in PLOTS.items() if plot(figures, folder / f"{name}.svg")]
+    try:
+        drawn = [name for name, plot in PLOTS.items() if plot(figures, folder / f"{name}.svg")]
+    except subprocess.CalledProcessError as failed:
+        say(f"no plots: gnuplot: {failed.stderr.strip()}")
+        return
     if drawn:
         say(f"drawn in {folder.name}/: {', '.join(f'{name}.svg' for name in drawn)}")
 
@@ -56,7 +60,7 @@ def colour(kind: str) -> str:
 
 
 def gnuplot(script: str) -> None:
-    subprocess.run(["gnuplot"], input=script, text=True, check=True)
+    subprocess.run(["gnuplot"], input=script, text=True, check=True, stderr=subprocess.PIPE)
 
 
 def bars(

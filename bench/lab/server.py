@@ -1,9 +1,11 @@
 """A server under test: a process that says where it listens."""
 
 import os
+import select
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from report import Failure
@@ -14,8 +16,12 @@ PATIENCE = 20  # seconds for a server to start or to end
 class Server:
     """Started, and listening, as soon as there is one; use it as a context manager."""
 
-    def __init__(self, command: list[str], cpus: set[int], wrapper: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, command: list[str], cpus: set[int], wrapper: tuple[str, ...] = (), wraps: bool = False
+    ) -> None:
+        """`wraps`: the wrapper does not replace itself by the server but has it as a child."""
         self.command = command
+        self._wraps = wraps
         # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
         self._process = subprocess.Popen(
             [*wrapper, *command],
@@ -24,15 +30,31 @@ class Server:
             text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, cpus),
         )
-        line = self._process.stdout.readline()
+        try:
+            line = self._first_line()
+        except BaseException:
+            self._kill()
+            raise
         if not line.startswith("listening on "):
-            self._process.kill()
-            raise Failure(f"did not start: {' '.join(command)}: {line}{self._process.stderr.read()}")
+            raise Failure(f"did not start: {' '.join(command)}: {line}{self._kill()}")
         self.address = line.removeprefix("listening on ").strip()
+
+    def _first_line(self) -> str:
+        """Empty: there was none in time."""
+        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE)
+        return self._process.stdout.readline() if ready else ""
+
+    def _kill(self) -> str:
+        """Returns what it has said on stderr."""
+        with suppress(OSError):  # they may have ended by themselves
+            for pid in self.pids()[1:] if self._wraps else []:
+                os.kill(pid, signal.SIGKILL)
+        self._process.kill()
+        return self._process.communicate()[1]
 
     @property
     def pid(self) -> int:
-        """With a wrapper (valgrind replaces itself; strace does not) that of the wrapper."""
+        """With a wrapper, that of the wrapper."""
         return self._process.pid
 
     def pids(self) -> list[int]:
@@ -57,14 +79,13 @@ class Server:
         # The clock of a process, as clock_getcpuclockid(3) makes it.
         return sum(time.clock_gettime_ns((~pid << 3) | 2) for pid in self.pids())
 
-    def stop(self, pid: int | None = None) -> None:
-        """Ends it as its user would; a status other than 0 is an error. `pid`: who is told instead."""
-        os.kill(pid or self.pid, signal.SIGTERM)
+    def stop(self) -> None:
+        """Ends it as its user would; a status other than 0 is an error."""
+        os.kill(self.pids()[1] if self._wraps else self.pid, signal.SIGTERM)
         try:
             _, errors = self._process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            raise Failure(f"does not end: {' '.join(self.command)}")
+            raise Failure(f"does not end: {' '.join(self.command)}: {self._kill()}") from None
         if self._process.returncode != 0:
             raise Failure(f"failed with {self._process.returncode}: {' '.join(self.command)}: {errors}")
 
@@ -75,6 +96,4 @@ class Server:
         if failed is None:
             self.stop()
         else:
-            self._process.kill()
-            _, errors = self._process.communicate()
-            failed.add_note(f"beside: {' '.join(self.command)}: {errors}")
+            failed.add_note(f"beside: {' '.join(self.command)}: {self._kill()}")

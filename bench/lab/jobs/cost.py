@@ -98,11 +98,10 @@ def traced(lab: Lab, kind: Available, requests: int) -> dict[str, tuple[int, int
     """Calls, and those of them that failed, of a whole run, by name."""
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts"
-        server = Server(
-            kind.command("echo"), lab.machine.server_cpu, ("strace", "-f", "-c", "-o", str(counts))
-        )
-        counted(lab.program("bench/load"), server.address, lab.machine.load_cpu, 64, requests)
-        server.stop(server.pids()[1])  # strace ends with what it traces
+        wrapper = ("strace", "-f", "-c", "-o", str(counts))
+        # strace ends with what it traces, and hands no signal on to it.
+        with Server(kind.command("echo"), lab.machine.server_cpu, wrapper, wraps=True) as server:
+            counted(lab.program("bench/load"), server.address, lab.machine.load_cpu, 64, requests)
         lines = counts.read_text(encoding="utf-8").splitlines()
     calls = {}
     for fields in map(str.split, lines):

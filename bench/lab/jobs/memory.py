@@ -13,6 +13,8 @@ LIMITS = {"lido": 4500, "lido futures": 256}
 def memory(lab: Lab) -> None:
     """Memory of the server per idle connection, of 10 000"""
     lab.report.heading("Memory of the server per idle connection, beyond the kernel's sockets")
+    if not lab.has_room("memory", f"{CONNECTIONS} connections", CONNECTIONS):
+        return
     resident, tables = Column("resident", "bytes"), Column("page tables", "bytes")
     for kind in lab.in_turn(lab.doing("echo", 1, CONNECTIONS)):
         with lab.start(kind, "echo") as server:

@@ -2,7 +2,7 @@
 
 from figures import Column, ratio
 from lab import Lab
-from loads import Cost, lido_load, redis_benchmark, with_cost, wrk
+from loads import Answered, Cost, lido_load, redis_benchmark, with_cost, wrk
 from machine import find
 from server import Server
 
@@ -18,9 +18,9 @@ def ping(lab: Lab) -> None:
         requests = round(lab.seconds * (100_000 if depth == 1 else 1_000_000))
 
         def load(server: Server, depth: int = depth, requests: int = requests) -> Cost:
-            cpu = server.cpu_ns()
-            rate = redis_benchmark(server, lab.machine.load_cpu, requests, 50, depth)
-            return Cost(rate, (server.cpu_ns() - cpu) / requests)
+            return with_cost(
+                server, lambda: redis_benchmark(server, lab.machine.load_cpu, requests, 50, depth)
+            )
 
         lab.report.table("ping", f"-P {depth}", lab.measure("ping", 1, load))
 
@@ -61,19 +61,20 @@ def udp(lab: Lab) -> None:
 
 def by_lido_load(lab: Lab, server: Server, *arguments: str, scheme: str = "") -> Cost:
     """A closed loop of lido-load; the cost is that of all it has asked for."""
-    cpu = server.cpu_ns()
-    result = lido_load(
-        lab.program("load/lido-load"),
-        server,
-        lab.machine.load_cpu,
-        *arguments,
-        "--warmup",
-        "0",
-        "--duration",
-        str(lab.seconds),
-        scheme=scheme,
-    )
-    return Cost(result["rate"], (server.cpu_ns() - cpu) / result["requests"])
+
+    def load() -> Answered:
+        result = lido_load(
+            lab.program("load/lido-load"),
+            server,
+            lab.machine.load_cpu,
+            *arguments,
+            "--duration",
+            str(lab.seconds),
+            scheme=scheme,
+        )
+        return Answered(result["requests"], result["rate"])
+
+    return with_cost(server, load)
 
 
 def load_tools(lab: Lab) -> None:
@@ -88,7 +89,7 @@ def load_tools(lab: Lab) -> None:
     requests = round(lab.seconds * 100_000)
     for _ in range(lab.rounds):
         with lab.start(kind, "http") as server:
-            rates.add("wrk", wrk(server, cpus, lab.seconds, 64))
+            rates.add("wrk", wrk(server, cpus, lab.seconds, 64).rate)
             rates.add(
                 "lido-load http",
                 lido_load(
@@ -105,9 +106,8 @@ def load_tools(lab: Lab) -> None:
             )
         with lab.start(kind, "ping") as server:
             for depth in (1, 16):
-                rates.add(
-                    f"redis-benchmark -P {depth}", redis_benchmark(server, cpus, requests * depth, 50, depth)
-                )
+                theirs = redis_benchmark(server, cpus, requests * depth, 50, depth)
+                rates.add(f"redis-benchmark -P {depth}", theirs.rate)
                 rates.add(
                     f"lido-load ping -P {depth}",
                     lido_load(
