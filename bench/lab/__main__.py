@@ -70,6 +70,8 @@ def parse() -> argparse.Namespace:
     for name in options.kinds:
         if name not in {kind.name for kind in KINDS}:
             parser.error(f"no such peer: {name} (there are: {', '.join(kind.name for kind in KINDS)})")
+    if options.update and not options.gate:
+        parser.error("--update is for --gate")
     if options.rounds is None:
         options.rounds = 3 if options.quick else 5
     if options.seconds is None:
@@ -134,7 +136,10 @@ def run_all(jobs: list[str], lab: Lab, path: Path, about: dict) -> bool:
 def main() -> None:
     options = parse()
     if options.publish:
-        plots.publish(options.publish, PUBLISHED, print)
+        try:
+            plots.publish(options.publish, PUBLISHED, print)
+        except (OSError, ValueError, KeyError) as wrong:
+            sys.exit(f"bench: error: --publish: {wrong!r}")
         return
     if options.gate:
         options.kinds = options.kinds or list(GATED)
