@@ -1,7 +1,8 @@
 /*
  * How os/ calls the system: the fault seam, and -errno. For the files of this room only.
  *
- * All evaluate to the result of `call` or the negative errno; none returns from the function.
+ * All evaluate to the result of `call` or the negative errno, and leave errno as it was: that belongs to the fiber,
+ * which mostly waits after a first attempt has failed. None returns from the function.
  */
 #ifndef LIDO_OS_CALL_H
 #define LIDO_OS_CALL_H
@@ -10,14 +11,23 @@
 
 #include "base/fault.h"
 
+/* Without the seam. */
+#define LIDO__CALL_PLAIN(call)                                                                     \
+    ({                                                                                             \
+        int before_ = errno;                                                                       \
+        __typeof__(call) plain_ = (call);                                                          \
+        if (plain_ < 0) {                                                                          \
+            plain_ = -errno;                                                                       \
+            errno = before_;                                                                       \
+        }                                                                                          \
+        plain_;                                                                                    \
+    })
+
 #define LIDO__CALL(name, call)                                                                     \
     ({                                                                                             \
         __typeof__(call) result_ = lido__fault(name);                                              \
-        if (result_ == 0) {                                                                        \
-            result_ = (call);                                                                      \
-            if (result_ < 0)                                                                       \
-                result_ = -errno;                                                                  \
-        }                                                                                          \
+        if (result_ == 0)                                                                          \
+            result_ = LIDO__CALL_PLAIN(call);                                                      \
         result_;                                                                                   \
     })
 

@@ -21,6 +21,7 @@ int lido__barrier_init(void)
 /* It fails only for a process that has not registered, or for want of memory for its mask of cpus. */
 void lido__barrier_all(void)
 {
-    while (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) < 0)
-        LIDO__ASSERT(errno == ENOMEM);
+    long r;
+    while ((r = LIDO__CALL_PLAIN(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))) < 0)
+        LIDO__ASSERT(r == -ENOMEM);
 }

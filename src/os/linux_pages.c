@@ -41,7 +41,7 @@ int lido__pages_reserve(void **ret_base, size_t bytes)
     if (base == MAP_FAILED)
         return -errno;
     /* Fails where the kernel has no huge pages, and then it is not needed. */
-    madvise(base, bytes, MADV_NOHUGEPAGE);
+    (void)LIDO__CALL_PLAIN(madvise(base, bytes, MADV_NOHUGEPAGE));
     *ret_base = base;
     return 0;
 }

@@ -37,8 +37,8 @@ static enum support probe(void)
         return UNKNOWN;
     close(fds[0]);
     struct iovec part = {.iov_base = "", .iov_len = 1};
-    ssize_t n = write_flagged(fds[1], &part, 1);
-    enum support found = n < 0 && errno == EPIPE ? SUPPORTED : UNSUPPORTED;
+    ssize_t n = LIDO__CALL_PLAIN(write_flagged(fds[1], &part, 1));
+    enum support found = n == -EPIPE ? SUPPORTED : UNSUPPORTED;
     close(fds[1]);
     return found;
 }

@@ -24,10 +24,10 @@ int lido__os_close(int fd)
 {
     /* A fault must not leak the descriptor: close frees it whatever it returns. */
     int fault = lido__fault("close");
-    int r = close(fd);
+    int r = LIDO__CALL_PLAIN(close(fd));
     if (fault)
         return fault;
-    return r < 0 && errno != EINTR ? -errno : 0;
+    return r == -EINTR ? 0 : r;
 }
 
 int lido__fd_set_nonblocking(int fd)

@@ -2,6 +2,7 @@
  * The gate with real threads: what the explorer cannot see (tests/model/test_gate.c), that a store may
  * still be on its way while the thread already reads something else.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,6 +24,7 @@ static struct {
     /* Written by the owner. */
     uint64_t entered;
     uint64_t intrusions;
+    int errno_after;
 } world;
 
 static void add_as_owner(void)
@@ -55,11 +57,13 @@ static void add_as_nested_owner(void)
 static void own(void *unused)
 {
     (void)unused;
+    errno = ERANGE;
     lido__store(&world.started, 1, LIDO__RELEASE);
     while (!lido__load(&world.over, LIDO__ACQUIRE)) {
         add_as_owner();
         add_as_nested_owner();
     }
+    world.errno_after = errno;
 }
 
 static uint64_t add_as_seizer(void)
@@ -100,6 +104,8 @@ static void nothing_is_lost(bool fenced)
     assert_true(seized >= SEIZURES);
     assert_int_equal(world.count, world.entered + seized);
     assert_int_equal(world.intrusions, 0);
+    /* It is the fiber's, which may have come to the gate between two waits, and knows nothing of it. */
+    assert_int_equal(world.errno_after, ERANGE);
 }
 
 static void a_seizer_keeps_out_an_owner_that_pays_nothing(void **state)

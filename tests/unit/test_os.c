@@ -364,6 +364,23 @@ static void a_failed_call_leaves_its_results_alone(void **state)
     assert_int_equal(lido__os_close(-1), -EBADF);
 }
 
+/* So that a fiber which waits after a first attempt finds its own. */
+static void a_failed_call_leaves_errno_alone(void **state)
+{
+    (void)state;
+    uint32_t word = 1;
+    char byte;
+    errno = ERANGE;
+    assert_int_equal(lido__futex_wait(&word, 0, LIDO__FOREVER), -EAGAIN);
+    assert_int_equal(lido__os_accept(-1, NULL, NULL), -EBADF);
+    assert_int_equal(lido__os_recv(-1, &byte, 1, 0), -EBADF);
+    assert_int_equal(lido__os_send(-1, &byte, 1, 0), -EBADF);
+    assert_int_equal(lido__os_read(-1, &byte, 1), -EBADF);
+    assert_int_equal(lido__os_write(-1, &byte, 1), -EBADF);
+    assert_int_equal(lido__os_close(-1), -EBADF);
+    assert_int_equal(errno, ERANGE);
+}
+
 static void a_blocking_descriptor_can_be_made_nonblocking(void **state)
 {
     (void)state;
@@ -412,6 +429,7 @@ int main(void)
         cmocka_unit_test(a_datagram_tells_whether_it_was_cut),
         cmocka_unit_test(writing_to_a_closed_socket_is_epipe_and_no_signal),
         cmocka_unit_test(a_failed_call_leaves_its_results_alone),
+        cmocka_unit_test(a_failed_call_leaves_errno_alone),
         cmocka_unit_test(a_blocking_descriptor_can_be_made_nonblocking),
         cmocka_unit_test(the_limit_of_descriptors_goes_up_to_the_hard_one),
     };
