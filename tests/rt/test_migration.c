@@ -351,7 +351,7 @@ static int read_in_time(void *arg)
         uint64_t begun = lido_now();
         {
             lido_within(DEADLINE_MS);
-            wait_for_child(); /* a wait in which it is armed */
+            lido_yield(); /* a wait in which it is armed, in time or not */
             int here = lido_worker_index();
             while (lido_worker_index() == here && lido_yield() == 0) {}
             check_int(lido_read(pair[0], &byte, 1), -ETIMEDOUT);
