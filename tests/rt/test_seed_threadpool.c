@@ -9,8 +9,14 @@
 #include "support/runtime.h"
 #include "support/stress.h"
 
-/* Of the short ones. */
-#define ROUNDS SCALED(1000, 250, 100)
+/* Of the short ones: as many as fit into the time, which on a busy machine are few. */
+enum { ROUNDS = SCALED(1000, 250, 100), ROUNDS_LEAST = 10 };
+#define ROUNDS_NS UINT64_C(3000000000)
+
+static bool goes_on(int round, uint64_t began)
+{
+    return round < ROUNDS_LEAST || (round < ROUNDS && lido_now() < began + ROUNDS_NS);
+}
 
 /* ---- Threads that are started, and end --------------------------------------------------------------- */
 
@@ -79,8 +85,9 @@ static int receive_both(void *arg)
 
 static void natural_shutdown_simple_futures(void **state)
 {
+    uint64_t began = lido_now();
     (void)state;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; goes_on(round, began); round++) {
         struct messenger messengers[2] = {{LIDO_ONESHOT_INIT, "one"}, {LIDO_ONESHOT_INIT, "two"}};
         struct hooks hooks;
         lido_runtime *runtime = hooked_runtime(&hooks, 2);
@@ -116,8 +123,9 @@ static void await_some(const uint64_t *counter, int round)
 
 static void force_shutdown_drops_futures(void **state)
 {
+    uint64_t began = lido_now();
     (void)state;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; goes_on(round, began); round++) {
         struct endless endless = {0, 0};
         struct hooks hooks;
         lido_runtime *runtime = hooked_runtime(&hooks, 2);
@@ -131,8 +139,9 @@ static void force_shutdown_drops_futures(void **state)
 
 static void drop_threadpool_drops_futures(void **state)
 {
+    uint64_t began = lido_now();
     (void)state;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; goes_on(round, began); round++) {
         struct endless endless = {0, 0};
         struct hooks hooks;
         lido_runtime *runtime = hooked_runtime(&hooks, 1 + (unsigned)round % 3);
@@ -168,8 +177,9 @@ static int keep_waker(lido_future *future, const lido_waker *waker)
 
 static void eagerly_drops_futures(void **state)
 {
+    uint64_t began = lido_now();
     (void)state;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; goes_on(round, began); round++) {
         struct kept kept = {.future = {keep_waker}};
         lido_runtime *runtime = runtime_of(2);
         check_int(lido_runtime_spawn_future(runtime, NULL, &kept.future), 0);
