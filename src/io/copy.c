@@ -161,7 +161,7 @@ static inline __attribute__((always_inline)) ssize_t write_lent(struct copy *cop
 /* What was moved; 0: the end. */
 static inline __attribute__((always_inline)) ssize_t copy_once(struct copy *copy)
 {
-    lido__op_again(&copy->read, NULL, 0);
+    lido__op_rewind(&copy->read);
     ssize_t r = lido__fiber_await(lido__worker_current(), &copy->read, "read");
     return r <= 0 ? r : write_lent(copy, copy->read.buffer, (size_t)r);
 }

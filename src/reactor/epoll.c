@@ -23,9 +23,9 @@ struct epoll {
     struct lido__reactor base;
     int fd;
     int wake_fd;
-    struct lido__handle woken; /* of the wake descriptor; nobody waits there */
-    bool no_pwait2;            /* the kernel has only millisecond timeouts */
-    struct epoll_event events[EVENTS];
+    struct lido__handle woken;         /* of the wake descriptor; nobody waits there */
+    struct epoll_event events[EVENTS]; /* packed: behind a bool they would straddle words */
+    bool no_pwait2;                    /* the kernel has only millisecond timeouts */
 };
 
 /*
@@ -167,7 +167,7 @@ static inline void dispatch(const struct epoll_event *event, struct lido__fifo *
     if (!is_current(handle, event->data.u64))
         return;
     if (event->events == EPOLLIN) /* mostly */
-        lido__ready_event(handle, 0, LIDO__SIDE_READY, handed);
+        lido__ready_input(handle, handed);
     else
         dispatch_any(handle, event->events, handed);
 }
@@ -176,25 +176,32 @@ static inline void dispatch(const struct epoll_event *event, struct lido__fifo *
 static int milliseconds(uint64_t ns)
 {
     uint64_t ms = ns / 1000000 + (ns % 1000000 != 0);
-    return ns == UINT64_MAX ? -1 : (int)lido__min_u64(ms, INT32_MAX);
+    return (int)lido__min_u64(ms, INT32_MAX);
 }
 
-static int wait_events(struct epoll *epoll, uint64_t timeout)
+/* For a time that is neither 0 nor for ever. */
+static __attribute__((noinline)) int wait_until(struct epoll *epoll, uint64_t timeout)
+{
+    if (!epoll->no_pwait2) {
+        struct timespec ts = {.tv_sec = (time_t)(timeout / 1000000000),
+                              .tv_nsec = (long)(timeout % 1000000000)};
+        int n = epoll_pwait2(epoll->fd, epoll->events, EVENTS, &ts, NULL);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+            return n;
+        epoll->no_pwait2 = true;
+    }
+    return lido__hot_epoll_wait(epoll->fd, epoll->events, EVENTS, milliseconds(timeout));
+}
+
+static inline int wait_events(struct epoll *epoll, uint64_t timeout)
 {
     int r = lido__fault("epoll_wait");
     if (r < 0)
         return r;
     /* The plain call for the two common cases: it is the cheaper one. */
-    if (timeout == 0 || timeout == UINT64_MAX || epoll->no_pwait2)
-        return lido__hot_epoll_wait(epoll->fd, epoll->events, EVENTS, milliseconds(timeout));
-    struct timespec ts = {.tv_sec = (time_t)(timeout / 1000000000),
-                          .tv_nsec = (long)(timeout % 1000000000)};
-    int n = epoll_pwait2(epoll->fd, epoll->events, EVENTS, &ts, NULL);
-    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
-        epoll->no_pwait2 = true;
-        return wait_events(epoll, timeout);
-    }
-    return n;
+    if (timeout == 0 || timeout == UINT64_MAX)
+        return lido__hot_epoll_wait(epoll->fd, epoll->events, EVENTS, timeout ? -1 : 0);
+    return wait_until(epoll, timeout);
 }
 
 /*
@@ -202,15 +209,28 @@ static int wait_events(struct epoll *epoll, uint64_t timeout)
  * to the other. A handle that has been freed may be looked at, for its memory stays a handle's; what it holds
  * may be stale, and is only fetched.
  */
-static inline void foresee(const struct epoll_event *events, int i, int n)
+static inline void foresee_handle(const struct epoll_event *event)
 {
-    if (i + 2 * AHEAD < n)
-        __builtin_prefetch(address_of(events[i + 2 * AHEAD].data.u64), 1);
-    if (i + AHEAD >= n)
-        return;
-    const struct lido__handle *handle = address_of(events[i + AHEAD].data.u64);
-    /* Mostly it is input that is waited for. */
+    __builtin_prefetch(address_of(event->data.u64), 1);
+}
+
+/* Mostly it is input that is waited for. */
+static inline void foresee_op(const struct epoll_event *event)
+{
+    const struct lido__handle *handle = address_of(event->data.u64);
     __builtin_prefetch(lido__side_op(lido__load(&handle->side[0], LIDO__RELAXED)), 1);
+}
+
+/* `n` of them, behind which stand twice AHEAD more. Returns `n`. */
+static __attribute__((noinline)) int dispatch_many(const struct epoll_event *events, int n,
+                                                   struct lido__fifo *handed)
+{
+    for (int i = 0; i < n; i++) {
+        foresee_handle(&events[i + 2 * AHEAD]);
+        foresee_op(&events[i + AHEAD]);
+        dispatch(&events[i], handed);
+    }
+    return n;
 }
 
 static void epoll_wait_ops(struct lido__reactor *reactor, uint64_t timeout,
@@ -218,8 +238,10 @@ static void epoll_wait_ops(struct lido__reactor *reactor, uint64_t timeout,
 {
     struct epoll *epoll = (struct epoll *)reactor;
     int n = wait_events(epoll, timeout);
-    for (int i = 0; i < n; i++) {
-        foresee(epoll->events, i, n);
+    int i = n > 2 * AHEAD ? dispatch_many(epoll->events, n - 2 * AHEAD, handed) : 0;
+    for (; i < n; i++) {
+        if (i + AHEAD < n)
+            foresee_op(&epoll->events[i + AHEAD]);
         dispatch(&epoll->events[i], handed);
     }
 }

@@ -83,8 +83,8 @@ static inline bool lido__handle_watched(const struct lido__handle *handle,
                                         const struct lido__reactor *reactor, unsigned side)
 {
     uintptr_t registration = lido__load(&handle->registration, LIDO__RELAXED);
-    return ((registration ^ (uintptr_t)reactor) & ~LIDO__BOTH_SIDES) == 0 &&
-           registration >> side & 1;
+    uintptr_t other = (uintptr_t)1 << !side;
+    return ((registration | other) ^ (uintptr_t)reactor) == LIDO__BOTH_SIDES;
 }
 
 static inline void lido__handle_register(struct lido__handle *handle, struct lido__reactor *reactor,
@@ -96,6 +96,12 @@ static inline void lido__handle_register(struct lido__handle *handle, struct lid
 static inline struct lido__op *lido__side_op(uintptr_t word)
 {
     return (struct lido__op *)(word & ~(LIDO__SIDE_WHAT | LIDO__SIDE_TRYING));
+}
+
+/* Whether an op waits there, and has not been handed back. */
+static inline bool lido__side_armed(uintptr_t word)
+{
+    return word && !(word & (LIDO__SIDE_WHAT | LIDO__SIDE_TRYING));
 }
 
 /* Whether an op is on a side. */

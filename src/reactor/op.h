@@ -71,10 +71,16 @@ static inline void lido__op_init(struct lido__op *op, enum lido__op_kind kind,
     op->length = length;
 }
 
-/* Of an op that is settled: the same once more, with another buffer. */
-static inline void lido__op_again(struct lido__op *op, void *buffer, size_t length)
+/* Of an op that is settled: the same once more. */
+static inline void lido__op_rewind(struct lido__op *op)
 {
     op->state = LIDO__OP_IDLE;
+}
+
+/* The same, with another buffer. */
+static inline void lido__op_again(struct lido__op *op, void *buffer, size_t length)
+{
+    lido__op_rewind(op);
     op->buffer = buffer;
     op->length = length;
 }

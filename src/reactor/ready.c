@@ -267,16 +267,20 @@ static __attribute__((noinline)) bool submit_send(struct lido__reactor *reactor,
     return write_through(reactor, op, try_send, word) || submit_any(reactor, op);
 }
 
+/* A wait for input, where the last read has drained the socket. */
+static inline bool arm_at_once(struct lido__reactor *reactor, struct lido__op *op)
+{
+    uintptr_t *side = &op->handle->side[0];
+    return lido__load(side, LIDO__RELAXED) == LIDO__SIDE_DRAINED &&
+           lido__handle_watched(op->handle, reactor, 0) && arm(op, side, false);
+}
+
 bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op)
 {
-    struct lido__handle *handle = op->handle;
-    if (op->kind == LIDO__OP_WRITE && handle->kind == LIDO__HANDLE_SOCKET)
+    if (lido__op_side(op) == 0)
+        return !arm_at_once(reactor, op) && submit_any(reactor, op);
+    if (op->kind == LIDO__OP_WRITE && is_socket(op))
         return submit_send(reactor, op);
-    unsigned which = lido__op_side(op);
-    uintptr_t *side = &handle->side[which];
-    if (lido__load(side, LIDO__RELAXED) == LIDO__SIDE_DRAINED &&
-        lido__handle_watched(handle, reactor, which) && arm(op, side, false))
-        return false;
     return submit_any(reactor, op);
 }
 
@@ -294,9 +298,12 @@ static inline bool retry_read(struct lido__reactor *reactor, struct lido__op *op
     if (!reclaim(op, side))
         return try_until_armed(reactor, op, false);
     op->result = try(reactor, op);
-    if (op->result == -EAGAIN)
+    if (__builtin_expect(is_short(op), 1))
+        let_go(op, side, LIDO__SIDE_DRAINED);
+    else if (op->result == -EAGAIN)
         return try_until_armed(reactor, op, true);
-    let_go(op, side, is_short(op) ? LIDO__SIDE_DRAINED : LIDO__SIDE_READY);
+    else
+        let_go(op, side, LIDO__SIDE_READY);
     return settled(op, op->result);
 }
 
@@ -328,6 +335,26 @@ bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int 
         } while (!lido__cas(side, &word, word & LIDO__SIDE_WHAT, LIDO__RELAXED, LIDO__RELAXED));
     }
     return settled(op, reason);
+}
+
+void lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
+                       struct lido__fifo *handed)
+{
+    uintptr_t *where = &handle->side[side];
+    uintptr_t word = lido__load(where, LIDO__RELAXED);
+    uintptr_t next;
+    do {
+        /* Nothing new: each write that is ready tells so with each read. Whoever claims this READY
+           later makes a system call after it, and so sees what this event was for. */
+        if ((word & LIDO__SIDE_WHAT) >= what)
+            return;
+        next = (word & ~LIDO__SIDE_WHAT) | what;
+        /* Acq_rel: the op is read here; the task that claims the side goes on from what made it
+           ready. */
+    } while (!lido__cas(where, &word, next, LIDO__ACQ_REL, LIDO__RELAXED));
+    /* Otherwise nobody waits, or it has been handed back already, or its task will see. */
+    if (lido__side_armed(word))
+        lido__fifo_push(handed, &((struct lido__op *)word)->link);
 }
 
 /*

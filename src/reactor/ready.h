@@ -24,24 +24,22 @@ bool lido__ready_retry(struct lido__reactor *reactor, struct lido__op *op);
 bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int reason);
 
 /* An event: `side` of `handle` became ready (READY or HUNG). Appends the op that was armed, if any. */
-static inline void lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
-                                     struct lido__fifo *handed)
+void lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
+                       struct lido__fifo *handed);
+
+/* The same for the event of nearly every request: an op waits there for input. */
+static inline void lido__ready_input(struct lido__handle *handle, struct lido__fifo *handed)
 {
-    uintptr_t *where = &handle->side[side];
+    uintptr_t *where = &handle->side[0];
     uintptr_t word = lido__load(where, LIDO__RELAXED);
-    uintptr_t next;
-    do {
-        /* Nothing new: each write that is ready tells so with each read. Whoever claims this READY
-           later makes a system call after it, and so sees what this event was for. */
-        if ((word & LIDO__SIDE_WHAT) >= what)
-            return;
-        next = (word & ~LIDO__SIDE_WHAT) | what;
-        /* Acq_rel: the op is read here; the task that claims the side goes on from what made it
-           ready. */
-    } while (!lido__cas(where, &word, next, LIDO__ACQ_REL, LIDO__RELAXED));
-    if (word == LIDO__SIDE_DRAINED || word & (LIDO__SIDE_WHAT | LIDO__SIDE_TRYING))
-        return; /* nobody waits, or it has been handed back already, or its task will see */
-    lido__fifo_push(handed, &((struct lido__op *)word)->link);
+    uintptr_t armed = word;
+    /* Acq_rel: as in lido__ready_event. */
+    bool took = lido__side_armed(word) &&
+                lido__cas(where, &armed, word | LIDO__SIDE_READY, LIDO__ACQ_REL, LIDO__RELAXED);
+    if (__builtin_expect(took, 1))
+        lido__fifo_push(handed, &((struct lido__op *)word)->link);
+    else
+        lido__ready_event(handle, 0, LIDO__SIDE_READY, handed);
 }
 
 /*

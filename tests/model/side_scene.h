@@ -250,11 +250,21 @@ static void try_to_write_twice(void *arg)
 
 /* --- the others ---------------------------------------------------------------------------------*/
 
+/* As reactors do. */
+static void any_event(struct lido__handle *handle, unsigned side, uintptr_t what,
+                      struct lido__fifo *handed)
+{
+    if (side == 0 && what == LIDO__SIDE_READY)
+        lido__ready_input(handle, handed);
+    else
+        lido__ready_event(handle, side, what, handed);
+}
+
 static void tell(unsigned side, uintptr_t what)
 {
     struct lido__fifo handed;
     lido__fifo_init(&handed);
-    CHOSEN(event, lido__ready_event)(&scene.handle, side, what, &handed);
+    CHOSEN(event, any_event)(&scene.handle, side, what, &handed);
     deliver(&handed, LIDO__OP_READY, 0);
 }
 
