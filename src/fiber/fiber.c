@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) void move_in(struct lido__fiber *fi
 
 int lido__fiber_start(struct lido__worker *worker, lido_task *task)
 {
-    struct lido__fiber *fiber = lido__stack_take(&lido__carrier_of(worker)->stacks);
+    struct lido__fiber *fiber = lido__stack_take(worker);
     if (!fiber)
         return -ENOMEM;
     fiber->future.poll = fiber_poll;
@@ -133,6 +133,7 @@ static void fiber_main(void *value)
         move_in(self, next);
     }
     lido__carrier_of(worker)->dead = self;
+    lido__fiber_foresee(worker);
     if (!next)
         lido__worker_set_current(worker, NULL);
     lido__fiber_go_to(worker, self, next ? lido__fiber_of(next) : NULL, true);
@@ -141,12 +142,12 @@ static void fiber_main(void *value)
 
 void lido__fiber_suspend(struct lido__worker *worker, const char *awaits)
 {
-    lido__fiber_sleep(worker, awaits, LIDO__LEAVE_SOON, false);
+    lido__fiber_sleep(worker, awaits, false);
 }
 
 struct lido__worker *lido__fiber_pause(struct lido__worker *worker)
 {
-    return lido__fiber_sleep(worker, "budget", LIDO__LEAVE_SOON, true);
+    return lido__fiber_sleep(worker, "budget", true);
 }
 
 ssize_t lido__await(struct lido__op *op)
@@ -179,7 +180,7 @@ int lido__fiber_section(struct lido__worker *worker, struct lido__section *secti
     worker = lido__worker_current();
     /* Acquire: pairs with the release of the thread that it was left to. */
     while (!lido__load(&section->done, LIDO__ACQUIRE))
-        worker = lido__fiber_sleep(worker, "blocking", LIDO__LEAVE_SOON, false);
+        worker = lido__fiber_sleep(worker, "blocking", false);
     *worker->errno_address = saved_errno;
     return section->result;
 }
@@ -190,14 +191,14 @@ int lido_yield(void)
     struct lido__worker *worker = lido__fiber_worker(&error);
     if (!worker)
         return error;
-    worker = lido__fiber_sleep(worker, "yield", LIDO__LEAVE_SOON, true);
+    worker = lido__fiber_sleep(worker, "yield", true);
     return lido__task_interrupted(worker, worker->current);
 }
 
-int lido_spawn_at(lido_runtime *runtime, lido_task **task, lido_fn fn, void *arg,
-                  const lido_spawn_options *options, const char *where)
+static inline struct lido__spawn spawn_of(lido_runtime *runtime, lido_fn fn, void *arg,
+                                          const lido_spawn_options *options, const char *where)
 {
-    struct lido__spawn spawn = {
+    return (struct lido__spawn){
         .pool = (struct lido__pool *)runtime, /* a runtime begins with its pool */
         .options = options,
         .where = where,
@@ -205,7 +206,25 @@ int lido_spawn_at(lido_runtime *runtime, lido_task **task, lido_fn fn, void *arg
         .entry = fn,
         .arg = arg,
     };
+}
+
+static __attribute__((noinline)) int spawn_elsewhere(lido_runtime *runtime, lido_task **task,
+                                                     lido_fn fn, void *arg,
+                                                     const lido_spawn_options *options,
+                                                     const char *where)
+{
+    struct lido__spawn spawn = spawn_of(runtime, fn, arg, options, where);
     return lido__spawn(&spawn, task);
+}
+
+int lido_spawn_at(lido_runtime *runtime, lido_task **task, lido_fn fn, void *arg,
+                  const lido_spawn_options *options, const char *where)
+{
+    struct lido__worker *self = lido__worker_current();
+    struct lido__spawn spawn = spawn_of(runtime, fn, arg, options, where);
+    return lido__spawn_is_plain(&spawn, self)
+               ? lido__spawn_here(&spawn, self, task)
+               : spawn_elsewhere(runtime, task, fn, arg, options, where);
 }
 
 void lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *worker,

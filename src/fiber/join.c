@@ -2,7 +2,7 @@
 #include <errno.h>
 
 #include "base/fork.h"
-#include "fiber/fiber.h"
+#include "fiber/suspend.h"
 #include "os/os.h"
 
 /* The task is DONE: hands its result and the caller's reference over. */
@@ -38,8 +38,7 @@ static int fiber_join(struct lido__worker *worker, lido_task *task, int *result)
     if (reason)
         return reason;
     while (!lido__state_done(&task->state)) {
-        lido__fiber_suspend(worker, "join");
-        worker = lido__worker_current();
+        worker = lido__fiber_sleep(worker, "join", false);
         if (lido__state_done(&task->state))
             break;
         reason = lido__task_interrupted(worker, self);

@@ -20,9 +20,9 @@
 struct lido__chunk {
     struct lido__node node; /* in depot->partial unless all slots are in use */
     char *base;
-    struct lido__fiber *free; /* slots that were used before */
-    unsigned free_count;
-    unsigned fresh; /* slots from here on have never been used */
+    unsigned fresh;      /* slots from here on have never been used */
+    unsigned free_count; /* of those before them */
+    struct lido__fiber *free[CHUNK_SLOTS];
 };
 
 static size_t slot_size(const struct lido__stack_depot *depot)
@@ -70,8 +70,8 @@ fail_reserve:
 
 static void chunk_free(struct lido__stack_depot *depot, struct lido__chunk *chunk)
 {
-    for (struct lido__fiber *fiber = chunk->free; fiber; fiber = fiber->next_free)
-        lido__annotate_stack_ended(fiber->valgrind_id);
+    for (unsigned i = 0; i < chunk->free_count; i++)
+        lido__annotate_stack_ended(chunk->free[i]->valgrind_id);
     lido__list_remove(&chunk->node);
     lido__pages_release(chunk->base, chunk_size(depot));
     free(chunk);
@@ -103,7 +103,12 @@ static struct lido__fiber *slot_open(struct lido__stack_depot *depot, struct lid
 /* None of its slots is in use, and some were. */
 static bool is_spare(const struct lido__chunk *chunk)
 {
-    return chunk->free && chunk->free_count == chunk->fresh;
+    return chunk->free_count > 0 && chunk->free_count == chunk->fresh;
+}
+
+static bool is_full(const struct lido__chunk *chunk)
+{
+    return chunk->free_count == 0 && chunk->fresh == CHUNK_SLOTS;
 }
 
 /* All slots of the chunk have become free. Those that are in use are used up first. */
@@ -127,15 +132,10 @@ static struct lido__fiber *depot_take(struct lido__stack_depot *depot)
             : lido__container_of(depot->partial.next, struct lido__chunk, node);
     if (!chunk)
         return NULL;
-    struct lido__fiber *fiber = chunk->free;
     depot->spare -= is_spare(chunk);
-    if (fiber) {
-        chunk->free = fiber->next_free;
-        chunk->free_count--;
-    } else {
-        fiber = slot_open(depot, chunk);
-    }
-    if (!chunk->free && chunk->fresh == CHUNK_SLOTS)
+    struct lido__fiber *fiber = chunk->free_count > 0 ? chunk->free[--chunk->free_count]
+                                                      : slot_open(depot, chunk);
+    if (is_full(chunk))
         lido__list_remove(&chunk->node);
     return fiber;
 }
@@ -143,11 +143,9 @@ static struct lido__fiber *depot_take(struct lido__stack_depot *depot)
 static void depot_give(struct lido__stack_depot *depot, struct lido__fiber *fiber)
 {
     struct lido__chunk *chunk = fiber->chunk;
-    if (!chunk->free && chunk->fresh == CHUNK_SLOTS)
+    if (is_full(chunk))
         lido__list_push(&depot->partial, &chunk->node);
-    fiber->next_free = chunk->free;
-    chunk->free = fiber;
-    chunk->free_count++;
+    chunk->free[chunk->free_count++] = fiber;
     if (is_spare(chunk))
         keep_or_free(depot, chunk);
 }
@@ -155,7 +153,6 @@ static void depot_give(struct lido__stack_depot *depot, struct lido__fiber *fibe
 void lido__stack_cache_init(struct lido__stack_cache *cache, struct lido__stack_depot *depot)
 {
     cache->depot = depot;
-    cache->free = NULL;
     cache->count = 0;
 }
 
@@ -163,7 +160,7 @@ void lido__stack_cache_trim(struct lido__stack_cache *cache, unsigned keep)
 {
     pthread_mutex_lock(&cache->depot->lock);
     while (cache->count > keep)
-        depot_give(cache->depot, lido__stack_pop(cache));
+        depot_give(cache->depot, cache->free[--cache->count]);
     pthread_mutex_unlock(&cache->depot->lock);
 }
 
@@ -184,9 +181,9 @@ void lido__stack_cache_fill(struct lido__stack_cache *cache)
         struct lido__fiber *fiber = depot_take(depot);
         if (!fiber)
             break;
-        lido__stack_push(cache, fiber);
+        cache->free[cache->count++] = fiber;
     } while (cache->count < CACHE_BATCH && !lido__list_empty(&depot->partial) &&
-             lido__container_of(depot->partial.next, struct lido__chunk, node)->free);
+             lido__container_of(depot->partial.next, struct lido__chunk, node)->free_count > 0);
     pthread_mutex_unlock(&depot->lock);
 }
 

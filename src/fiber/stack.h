@@ -38,8 +38,8 @@ struct lido__stack_depot {
 
 struct lido__stack_cache {
     struct lido__stack_depot *depot;
-    struct lido__fiber *free;
     unsigned count;
+    struct lido__fiber *free[LIDO__STACK_CACHE_MAX + 1]; /* the last one first */
 };
 
 /* `stack_size`: usable bytes of each, rounded up to pages. */

@@ -8,22 +8,8 @@
 #include "fiber/fiber.h"
 #include "sched/wake.h"
 
-/* How far down a sleeping fiber's stack is worth fetching before it runs. */
-#define LIDO__FORESEE_LINES 9
-
 /* The flags by which a task is known to be one that runs on a stack: FIBER of these. */
 #define LIDO__FIBER_MASK (LIDO__TASK_FIBER | LIDO__TASK_ENDED)
-
-/* Why a fiber leaves its stack. */
-enum lido__leaving {
-    LIDO__LEAVE_SOON,   /* to wait for other tasks, which mostly are in the caches */
-    LIDO__LEAVE_FOR_IO, /* to wait for the world */
-};
-
-static inline struct lido__carrier *lido__carrier_of(struct lido__worker *worker)
-{
-    return worker->fibers;
-}
 
 /* On the stack that goes on: frees the one of a fiber that ended by switching here. */
 static inline __attribute__((always_inline)) void lido__fiber_bury(struct lido__carrier *carrier)
@@ -50,20 +36,13 @@ static inline __attribute__((always_inline)) struct lido__fiber *lido__fiber_nex
     return NULL;
 }
 
-/*
- * The fiber after the one that runs next will be needed in a few microseconds, and with a thousand
- * connections it is in no near cache: its struct and the frames below it, where it sleeps.
- */
+/* The fiber after the one that runs next: with a thousand connections it is in no near cache. */
 static inline __attribute__((always_inline)) void lido__fiber_foresee(
     const struct lido__worker *worker)
 {
     const struct lido__link *head = worker->queue.head;
-    if (!head)
-        return;
-    const char *top = (const char *)lido__container_of(head, lido_task, run)->future;
-#pragma GCC unroll 16
-    for (int line = -LIDO__FORESEE_LINES; line <= 0; line++)
-        __builtin_prefetch(top + 64 * line);
+    if (head)
+        lido__fiber_fetch(lido__container_of(head, lido_task, run)->future);
 }
 
 /*
@@ -92,17 +71,18 @@ static inline __attribute__((always_inline)) struct lido__worker *lido__fiber_go
 }
 
 /*
- * Leaves the stack of the current fiber: for the next fiber if there is one, for the loop otherwise. `how` is a
- * constant. Inside the gate; and inside that of the worker that it returns.
+ * Leaves the stack of the current fiber: for the next fiber if there is one, for the loop otherwise.
+ * `again`: only for a turn of the others, who mostly are in the caches. Inside the gate; and inside that of the
+ * worker that it returns.
  */
 static inline __attribute__((always_inline)) struct lido__worker *lido__fiber_leave(
-    struct lido__worker *worker, lido_task *current, enum lido__leaving how)
+    struct lido__worker *worker, lido_task *current, bool again)
 {
     struct lido__fiber *self = lido__fiber_of(current);
     struct lido__fiber *next = lido__fiber_next(worker);
     if (next == self)
         return worker;
-    if (how == LIDO__LEAVE_FOR_IO)
+    if (!again)
         lido__fiber_foresee(worker);
     if (!next)
         lido__worker_set_current(worker, current); /* the loop is told who came back */
@@ -114,7 +94,7 @@ static inline __attribute__((always_inline)) struct lido__worker *lido__fiber_le
  * Returns the worker on which it goes on.
  */
 static inline __attribute__((always_inline)) struct lido__worker *lido__fiber_sleep(
-    struct lido__worker *worker, const char *awaits, enum lido__leaving how, bool again)
+    struct lido__worker *worker, const char *awaits, bool again)
 {
     lido_task *task = worker->current;
     int saved_errno = *worker->errno_address;
@@ -126,7 +106,7 @@ static inline __attribute__((always_inline)) struct lido__worker *lido__fiber_sl
     else
         task->since = worker->stamp;
     lido__worker_suspend(worker, task);
-    worker = lido__fiber_leave(worker, task, how);
+    worker = lido__fiber_leave(worker, task, again);
     lido__worker_leave(worker);
     *worker->errno_address = saved_errno;
     return worker;
@@ -146,7 +126,7 @@ static inline __attribute__((always_inline)) ssize_t lido__fiber_await(struct li
     if (lido__op_start(worker, worker->current, op))
         return op->result;
     do
-        worker = lido__fiber_sleep(worker, awaits, LIDO__LEAVE_FOR_IO, false);
+        worker = lido__fiber_sleep(worker, awaits, false);
     while (!lido__op_resume(worker, worker->current, op));
     return op->result;
 }

@@ -8,21 +8,6 @@
 #include "sched/share.h"
 #include "sched/wake.h"
 
-/* A spawn within the worker: nothing is shared yet, and nothing is atomic. */
-static inline __attribute__((always_inline)) int spawn_local(struct lido__worker *worker,
-                                                             lido_task *task)
-{
-    lido__worker_enter(worker);
-    int r = worker->refusing ? -ESHUTDOWN : 0;
-    if (r == 0) {
-        lido__worker_adopt(worker, task);
-        task->flags |= LIDO__TASK_QUEUED;
-        lido__fifo_push(&worker->queue, &task->run);
-    }
-    lido__worker_leave(worker);
-    return r;
-}
-
 /* `barrier`: see lido__pool_enter. The inbox's reference is the NOTIFIED one: the first wake-up of a task is
    its birth. */
 static int spawn_remote(struct lido__worker *worker, lido_task *task, uint32_t refs,
@@ -70,25 +55,7 @@ static int spawn_injected(struct lido__pool *pool, lido_task *task, uint32_t ref
     return 0;
 }
 
-/* What a new task begins with. A future's deadline needs memory; a fiber has it on its stack. */
-static int furnish(lido_task *task, const struct lido__spawn *spawn, uint64_t deadline)
-{
-    task->deadline = deadline;
-    if (spawn->flags & LIDO__TASK_CHILD) {
-        spawn->parent->task = task;
-        task->joiner.lido_private = (uintptr_t)spawn->parent;
-    }
-    if (spawn->flags & LIDO__TASK_FIBER) {
-        task->entry = spawn->entry;
-        task->arg = spawn->arg;
-        return 0;
-    }
-    task->future = spawn->future;
-    return deadline != LIDO__NEVER && !lido__extra_of(task) ? -ENOMEM : 0;
-}
-
-/* A task that never came to life. */
-static void discard(lido_task *task)
+void lido__spawn_discard(lido_task *task)
 {
     if (task->flags & LIDO__TASK_EXTRA)
         free(task->extra);
@@ -111,7 +78,7 @@ static int launch_task(const struct spawning *plan, lido_task *task, uint32_t re
     if (!plan->worker)
         return spawn_injected(plan->pool, task, refs, barrier);
     if (plan->worker == plan->self)
-        return spawn_local(plan->worker, task);
+        return lido__spawn_local(plan->worker, task);
     return spawn_remote(plan->worker, task, refs, plan->options->placement, barrier);
 }
 
@@ -122,11 +89,12 @@ static int launch(const struct spawning *plan, lido_task **handle)
     if (!task)
         return -ENOMEM;
     task->worker = plan->worker;
-    int r = furnish(task, plan->spawn, plan->self ? plan->self->current->deadline : LIDO__NEVER);
+    int r = lido__spawn_furnish(task, plan->spawn,
+                                plan->self ? plan->self->current->deadline : LIDO__NEVER);
     if (r == 0)
         r = launch_task(plan, task, refs);
     if (r < 0)
-        discard(task);
+        lido__spawn_discard(task);
     else if (handle)
         *handle = task;
     return r;
@@ -205,32 +173,11 @@ static __attribute__((noinline)) int spawn_with_options(const struct lido__spawn
     return choose_worker(&plan) < 0 ? -EINVAL : launch(&plan, handle);
 }
 
-/* The common case, in a line: a task spawns on its own worker, and says nothing about it. */
-static bool is_plain(const struct lido__spawn *spawn, const struct lido__worker *self)
-{
-    return self && self->current && !spawn->pool && !spawn->options &&
-           (!(lido__task_flags(self->current) & LIDO__TASK_ROOT) || self->hurries ||
-            self->pool->count == 1);
-}
-
 int lido__spawn(const struct lido__spawn *spawn, lido_task **handle)
 {
     struct lido__worker *self = lido__worker_current();
-    if (!is_plain(spawn, self))
-        return spawn_with_options(spawn, self, handle);
-    uint32_t flags = spawn->flags | self->pool->mobility;
-    lido_task *task = lido__task_new(1 + (handle != NULL), flags, NULL, spawn->where);
-    if (!task)
-        return -ENOMEM;
-    task->worker = self;
-    int r = furnish(task, spawn, self->current->deadline);
-    if (r == 0)
-        r = spawn_local(self, task);
-    if (r < 0)
-        discard(task);
-    else if (handle)
-        *handle = task;
-    return r;
+    return lido__spawn_is_plain(spawn, self) ? lido__spawn_here(spawn, self, handle)
+                                             : spawn_with_options(spawn, self, handle);
 }
 
 int lido_spawn_future_at(lido_runtime *runtime, lido_task **task, lido_future *future,

@@ -11,7 +11,7 @@
  * Plainly, if the task is the current worker's own. The gate: whoever seizes it may give the task away,
  * and not between the question and what follows from the answer.
  */
-static bool wake_own(lido_task *task, uint32_t flags)
+static inline __attribute__((always_inline)) bool wake_own(lido_task *task, uint32_t flags)
 {
     struct lido__worker *worker = lido__worker_current();
     if (!worker)
@@ -29,7 +29,7 @@ static bool wake_own(lido_task *task, uint32_t flags)
 }
 
 /* `flags`: CANCELLED or 0. */
-static void wake(lido_task *task, uint32_t flags)
+static inline __attribute__((always_inline)) void wake(lido_task *task, uint32_t flags)
 {
     if (!wake_own(task, flags) && lido__state_notify(&task->state, flags))
         lido__worker_mail(lido__task_worker(task), &task->mail);

@@ -99,7 +99,7 @@ int lido_oneshot_try_recv(lido_oneshot *oneshot, void **value)
 }
 
 /* True if there is nothing to wait for. */
-static bool concluded_or_list(struct oneshot *oneshot, struct lido__wait *wait)
+static inline bool concluded_or_list(struct oneshot *oneshot, struct lido__wait *wait)
 {
     uint32_t word = lido__word_lock(&oneshot->word);
     bool concluded = word & (SENT | HUNG_UP);
@@ -111,7 +111,8 @@ static bool concluded_or_list(struct oneshot *oneshot, struct lido__wait *wait)
     return concluded;
 }
 
-static int wait_for_value(struct lido__worker *worker, struct oneshot *oneshot, void **value)
+static __attribute__((noinline)) int wait_for_value(struct lido__worker *worker,
+                                                    struct oneshot *oneshot, void **value)
 {
     struct lido__wait wait;
     lido__wait_init(&wait, &kind, &oneshot->word, worker->current);

@@ -13,45 +13,9 @@ uint32_t lido__word_lock_slowly(uint32_t *word)
     return old;
 }
 
-/* ---- The queue ------------------------------------------------------------------------------------ */
-
-void lido__waitq_push(struct lido__waitq *queue, struct lido__wait *wait)
-{
-    wait->next = NULL;
-    wait->prev = queue->last;
-    if (queue->last)
-        queue->last->next = wait;
-    else
-        queue->first = wait;
-    queue->last = wait;
-    lido__store(&wait->state, LIDO__WAIT_LISTED, LIDO__RELAXED);
-}
-
-void lido__waitq_remove(struct lido__waitq *queue, struct lido__wait *wait)
-{
-    if (wait->prev)
-        wait->prev->next = wait->next;
-    else
-        queue->first = wait->next;
-    if (wait->next)
-        wait->next->prev = wait->prev;
-    else
-        queue->last = wait->prev;
-}
-
-/* Release: what was done before is seen by the waiter, which may look at its state without the word. */
-void lido__waitq_grant(struct lido__waitq *queue)
-{
-    struct lido__wait *wait = queue->first;
-    lido__waitq_remove(queue, wait);
-    lido__store(&wait->state, LIDO__WAIT_GRANTED, LIDO__RELEASE);
-    lido__wake(wait->task);
-}
-
 /* ---- Waiters -------------------------------------------------------------------------------------- */
 
-/* A waiter that was listed wants to leave. False: too late, it has been granted what it waited for. */
-static bool withdraw(struct lido__wait *wait)
+bool lido__wait_withdraw(struct lido__wait *wait)
 {
     if (wait->kind->withdraw)
         return wait->kind->withdraw(wait);
@@ -63,20 +27,6 @@ static bool withdraw(struct lido__wait *wait)
     }
     lido__word_unlock(wait->word, word);
     return listed;
-}
-
-int lido__wait_sleep(struct lido__wait *wait, const char *awaits)
-{
-    while (lido__wait_state(wait) == LIDO__WAIT_LISTED) {
-        struct lido__worker *worker = lido__worker_current();
-        int reason = lido__task_interrupted(worker, worker->current);
-        if (reason && withdraw(wait))
-            return reason;
-        if (!reason)
-            lido__fiber_suspend(worker, awaits);
-    }
-    lido__word_settled(wait->word);
-    return 0;
 }
 
 /* The first poll: it may be interrupted, or have used up its budget, before anything has begun. */
@@ -106,7 +56,7 @@ int lido__wait_check(struct lido__wait *wait, const lido_waker *waker)
         int reason = lido__task_interrupted(worker, worker->current);
         if (!reason)
             return LIDO_PENDING;
-        if (withdraw(wait))
+        if (lido__wait_withdraw(wait))
             return reason;
     }
     lido__word_settled(wait->word);
@@ -116,7 +66,7 @@ int lido__wait_check(struct lido__wait *wait, const lido_waker *waker)
 void lido_wait_forgo(lido_wait *public)
 {
     struct lido__wait *wait = lido__wait_of(public);
-    if (lido__wait_state(wait) == LIDO__WAIT_IDLE || withdraw(wait))
+    if (lido__wait_state(wait) == LIDO__WAIT_IDLE || lido__wait_withdraw(wait))
         return;
     lido__store(&wait->state, LIDO__WAIT_IDLE, LIDO__RELAXED);
     wait->kind->undo(wait);

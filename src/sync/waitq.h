@@ -46,7 +46,7 @@ struct lido__wait_kind {
     /* A listed waiter gives up: leaves its queue, and what that changes for the others. The word is held;
        returns the new one. */
     uint32_t (*leave)(struct lido__wait *wait, uint32_t word);
-    /* Or, if more than the word is to be held: all of it (see withdraw in waitq.c). */
+    /* Or, if more than the word is to be held: all of it (see lido__wait_withdraw). */
     bool (*withdraw)(struct lido__wait *wait);
     /* A waiter does not want what it has been granted: it goes to the next. The word is not held. */
     void (*undo)(struct lido__wait *wait);
@@ -107,11 +107,41 @@ static inline uint32_t lido__word_settled(const uint32_t *word)
 
 /* ---- The queue. The word is held ------------------------------------------------------------------ */
 
-void lido__waitq_push(struct lido__waitq *queue, struct lido__wait *wait);
-void lido__waitq_remove(struct lido__waitq *queue, struct lido__wait *wait);
+static inline void lido__waitq_push(struct lido__waitq *queue, struct lido__wait *wait)
+{
+    wait->next = NULL;
+    wait->prev = queue->last;
+    if (queue->last)
+        queue->last->next = wait;
+    else
+        queue->first = wait;
+    queue->last = wait;
+    lido__store(&wait->state, LIDO__WAIT_LISTED, LIDO__RELAXED);
+}
 
-/* The first waiter, which there is, leaves the queue and is given what it waits for. */
-void lido__waitq_grant(struct lido__waitq *queue);
+static inline void lido__waitq_remove(struct lido__waitq *queue, struct lido__wait *wait)
+{
+    if (wait->prev)
+        wait->prev->next = wait->next;
+    else
+        queue->first = wait->next;
+    if (wait->next)
+        wait->next->prev = wait->prev;
+    else
+        queue->last = wait->prev;
+}
+
+/*
+ * The first waiter, which there is, leaves the queue and is given what it waits for. Release: what was done
+ * before is seen by the waiter, which may look at its state without the word.
+ */
+static inline void lido__waitq_grant(struct lido__waitq *queue)
+{
+    struct lido__wait *wait = queue->first;
+    lido__waitq_remove(queue, wait);
+    lido__store(&wait->state, LIDO__WAIT_GRANTED, LIDO__RELEASE);
+    lido__wake(wait->task);
+}
 
 /* `word` with WAITERS as the queue has it. */
 static inline uint32_t lido__waitq_mark(const struct lido__waitq *queue, uint32_t word)
@@ -133,6 +163,9 @@ static inline enum lido__wait_state lido__wait_state(const struct lido__wait *wa
 {
     return (enum lido__wait_state)lido__load(&wait->state, LIDO__ACQUIRE);
 }
+
+/* A waiter that was listed wants to leave. False: too late, it has been granted what it waited for. */
+bool lido__wait_withdraw(struct lido__wait *wait);
 
 /* ---- Fibers --------------------------------------------------------------------------------------- */
 
@@ -156,9 +189,23 @@ static inline struct lido__worker *lido__wait_begin(int *error)
 
 /*
  * Sleeps until the waiter, which has been listed, is granted what it waits for, or nudged: 0. Or
- * -ECANCELED, -ETIMEDOUT: it has left the queue. `awaits` is for reports.
+ * -ECANCELED, -ETIMEDOUT: it has left the queue. `awaits` is for reports. Inline, because each frame of one
+ * who sleeps may have left the caches when it goes on.
  */
-int lido__wait_sleep(struct lido__wait *wait, const char *awaits);
+static inline __attribute__((always_inline)) int lido__wait_sleep(struct lido__wait *wait,
+                                                                  const char *awaits)
+{
+    while (lido__wait_state(wait) == LIDO__WAIT_LISTED) {
+        struct lido__worker *worker = lido__worker_current();
+        int reason = lido__task_interrupted(worker, worker->current);
+        if (reason && lido__wait_withdraw(wait))
+            return reason;
+        if (!reason)
+            lido__fiber_suspend(worker, awaits);
+    }
+    lido__word_settled(wait->word);
+    return 0;
+}
 
 /* ---- Futures -------------------------------------------------------------------------------------- */
 

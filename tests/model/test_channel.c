@@ -102,7 +102,7 @@ static void send_one(void *arg)
 /* As lido_wait_forgo, with the scene's undo. */
 static void forgo(struct lido__wait *wait)
 {
-    if (lido__wait_state(wait) != LIDO__WAIT_IDLE && !withdraw(wait))
+    if (lido__wait_state(wait) != LIDO__WAIT_IDLE && !lido__wait_withdraw(wait))
         scene.undo(wait);
 }
 

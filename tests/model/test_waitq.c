@@ -158,7 +158,7 @@ static int sleep_and_run(struct lido__wait *wait, const char *awaits)
         struct lido__worker *worker = lido__worker_current();
         int reason = lido__task_interrupted(worker, worker->current);
         if (reason) {
-            withdraw(wait);
+            lido__wait_withdraw(wait);
             return reason;
         }
         lido__fiber_suspend(worker, awaits);
