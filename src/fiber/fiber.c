@@ -214,7 +214,7 @@ static __attribute__((noinline)) int spawn_elsewhere(lido_runtime *runtime, lido
                                                      const char *where)
 {
     struct lido__spawn spawn = spawn_of(runtime, fn, arg, options, where);
-    return lido__spawn(&spawn, task);
+    return lido__spawn_elsewhere(&spawn, lido__worker_current(), task);
 }
 
 int lido_spawn_at(lido_runtime *runtime, lido_task **task, lido_fn fn, void *arg,

@@ -49,7 +49,7 @@ int lido_timer_poll(lido_timer *public, const lido_waker *waker)
         return -ENXIO;
     bool armed = timer->started && lido__alarm_is_armed(&timer->alarm);
     bool came = timer->started && !armed;
-    if (!armed)
+    if (!timer->started)
         worker->now = lido__clock_now(); /* the deadline is held against it */
     int reason = came ? lido__alarm_came(worker, timer->at) : lido__task_interrupted(worker, task);
     if (reason) {
@@ -58,7 +58,7 @@ int lido_timer_poll(lido_timer *public, const lido_waker *waker)
     }
     if (armed)
         return LIDO_PENDING;
-    if (timer->at <= worker->now)
+    if (came || timer->at <= worker->now)
         return 0;
     timer->started = true;
     lido__alarm_set(worker, &timer->alarm, timer->at);

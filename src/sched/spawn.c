@@ -149,9 +149,8 @@ static int choose_worker(struct spawning *plan)
     return 0;
 }
 
-static __attribute__((noinline)) int spawn_with_options(const struct lido__spawn *spawn,
-                                                        struct lido__worker *self,
-                                                        lido_task **handle)
+__attribute__((noinline)) int lido__spawn_elsewhere(const struct lido__spawn *spawn,
+                                                    struct lido__worker *self, lido_task **handle)
 {
     lido_spawn_options room;
     struct spawning plan = {.spawn = spawn, .options = widen(spawn->options, &room), .self = self};
@@ -177,7 +176,7 @@ int lido__spawn(const struct lido__spawn *spawn, lido_task **handle)
 {
     struct lido__worker *self = lido__worker_current();
     return lido__spawn_is_plain(spawn, self) ? lido__spawn_here(spawn, self, handle)
-                                             : spawn_with_options(spawn, self, handle);
+                                             : lido__spawn_elsewhere(spawn, self, handle);
 }
 
 int lido_spawn_future_at(lido_runtime *runtime, lido_task **task, lido_future *future,

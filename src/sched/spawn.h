@@ -23,6 +23,10 @@ struct lido__spawn {
 /* 0, or as lido_spawn. `handle` receives a reference unless it is NULL. Any thread. */
 int lido__spawn(const struct lido__spawn *spawn, lido_task **handle);
 
+/* The same, of what is not plain (see below); `self` is the current worker or NULL. */
+int lido__spawn_elsewhere(const struct lido__spawn *spawn, struct lido__worker *self,
+                          lido_task **handle);
+
 /* ---- The common case: a task spawns on its own worker, and says nothing about it ---------------- */
 
 static inline bool lido__spawn_is_plain(const struct lido__spawn *spawn,
