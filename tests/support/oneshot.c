@@ -4,22 +4,19 @@
 #include "base/list.h"
 #include "support/check.h"
 
-enum { EMPTY, WAITING, SENT };
+/* TAKEN: the sender reads the waker, and SENT follows: whoever waits is woken then. */
+enum { EMPTY, WAITING, TAKEN, SENT };
 
-static void forget_waker(struct oneshot *oneshot)
-{
-    lido_waker_drop(&oneshot->waker);
-}
-
-/* Cancelled: takes the waker back, unless the value has just come. */
+/* Cancelled: takes the waker back, unless the value has come, or is about to. */
 static int give_up(struct oneshot *oneshot)
 {
     uint32_t expected = WAITING;
-    if (!lido__cas(&oneshot->state, &expected, EMPTY, LIDO__ACQ_REL, LIDO__ACQUIRE) &&
-        expected == SENT)
+    if (lido__cas(&oneshot->state, &expected, EMPTY, LIDO__ACQ_REL, LIDO__ACQUIRE))
+        lido_waker_drop(&oneshot->waker);
+    else if (expected == TAKEN)
+        return LIDO_PENDING;
+    else if (expected == SENT)
         return oneshot->value;
-    if (expected == WAITING)
-        forget_waker(oneshot);
     return -ECANCELED;
 }
 
@@ -31,12 +28,12 @@ static int oneshot_poll(lido_future *future, const lido_waker *waker)
         return oneshot->value;
     if (lido_is_cancelled())
         return give_up(oneshot);
-    if (state == WAITING)
+    if (state != EMPTY)
         return LIDO_PENDING;
     oneshot->waker = lido_waker_clone(waker);
     if (lido__cas(&oneshot->state, &state, WAITING, LIDO__ACQ_REL, LIDO__ACQUIRE))
         return LIDO_PENDING;
-    forget_waker(oneshot);
+    lido_waker_drop(&oneshot->waker);
     return oneshot->value;
 }
 
@@ -48,19 +45,19 @@ void oneshot_init(struct oneshot *oneshot)
 
 void oneshot_send(struct oneshot *oneshot, int value)
 {
+    uint32_t state = EMPTY;
+    lido_waker waker;
     oneshot->value = value;
-    /* The receiver may see SENT and be gone at once: the waker is ours only if it was WAITING, and then
-       it is the receiver who waits for us to use it. */
-    lido_waker waker = {0};
-    uint32_t state = lido__load(&oneshot->state, LIDO__ACQUIRE);
-    do {
-        if (state == WAITING)
-            waker = oneshot->waker;
-    } while (!lido__cas(&oneshot->state, &state, SENT, LIDO__ACQ_REL, LIDO__ACQUIRE));
-    if (state == WAITING) {
-        lido_waker_wake(&waker);
-        lido_waker_drop(&waker);
-    }
+    if (lido__cas(&oneshot->state, &state, SENT, LIDO__ACQ_REL, LIDO__ACQUIRE))
+        return;
+    bool waits = lido__cas(&oneshot->state, &state, TAKEN, LIDO__ACQ_REL, LIDO__ACQUIRE);
+    if (waits)
+        waker = oneshot->waker;
+    lido__store(&oneshot->state, SENT, LIDO__RELEASE); /* the receiver may see it and be gone at once */
+    if (!waits)
+        return; /* it has just given up */
+    lido_waker_wake(&waker);
+    lido_waker_drop(&waker);
 }
 
 int oneshot_receive(struct oneshot *oneshot)
