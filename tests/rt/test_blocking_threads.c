@@ -7,6 +7,7 @@
 #include "os/os.h"
 #include "support/gate.h"
 #include "support/runtime.h"
+#include "support/stress.h"
 
 static lido_config of(unsigned workers, unsigned max_blocking)
 {
@@ -319,6 +320,8 @@ static void a_hook_goes_around_each_thread_that_carries_the_worker(void **state)
 
 /* ---- Hammer ------------------------------------------------------------------------------------- */
 
+enum { MANY = SCALED(1000, 1000, 400) }; /* TSan's threads take their time */
+
 struct hammer {
     int sleep_us; /* 0: none, -1: yields, -2: random */
     uint32_t done;
@@ -361,7 +364,7 @@ static void hammer(void **state)
     static const int sleeps_us[] = {0, -1, -2, 300, 1200};
     (void)state;
     for (unsigned workers = 2; workers <= 4; workers += 2)
-        for (unsigned tasks = 100; tasks <= 1000; tasks += 900)
+        for (unsigned tasks = 100; tasks <= MANY; tasks += MANY - 100)
             for (size_t i = 0; i < COUNT(sleeps_us); i++)
                 hammer_on(workers, tasks, sleeps_us[i]);
 }

@@ -9,8 +9,10 @@
 #define SLEEPERS SCALED(1000000u, 1000000u, 4000u)
 /* So many tell what one needs. */
 #define PILOT SCALED(20000u, 20000u, 1000u)
-/* Long enough that all of them are there before the first wakes, on a machine that has nothing else to do. */
-#define NIGHT_MS 2000
+/* In ms. A night lasts half as long again as they should need to go to bed, by what the pilot's needed. */
+#define NIGHT_LEAST_MS 2000u
+/* As many as should be in bed by then: a stack is a page, and there are machines on which one takes 40 us. */
+#define BEDTIME_MS 60000u
 
 /* What may stay in memory when they have ended, of what they had: under ASan the shadow of the stacks that
    they have slept on, and nothing that their end has touched in addition. */
@@ -19,6 +21,7 @@
 
 struct night {
     uint64_t sleepers; /* that there will be */
+    uint64_t length;   /* ns */
     uint64_t asleep;   /* that have gone to sleep */
     uint64_t awake;
     uint64_t early;
@@ -30,7 +33,7 @@ static int sleep_through(void *arg)
     struct night *night = arg;
     post(&night->asleep);
     do {
-        uint64_t until = lido_now() + NIGHT_MS * (uint64_t)1000000;
+        uint64_t until = lido_now() + night->length;
         check_int(lido_sleep_until(until), 0);
         if (lido_now() < until)
             tally(&night->early, 1);
@@ -39,50 +42,70 @@ static int sleep_through(void *arg)
     return 0;
 }
 
-/* Returns how many KiB there were more than before when all of them slept. */
-static size_t spend_night(unsigned sleepers)
+struct stay {
+    unsigned sleepers;
+    uint64_t night_ms;
+    uint64_t bedtime_ms; /* until all of them slept */
+    size_t kib;          /* more than before when they did */
+};
+
+static void go_to_bed(struct stay *stay, struct night *night, lido_task **tasks)
+{
+    uint64_t begin = lido_now();
+    for (unsigned i = 0; i < stay->sleepers; i++)
+        tasks[i] = start_on(i % WORKERS, sleep_through, night);
+    await_count(&night->asleep, stay->sleepers);
+    stay->bedtime_ms = (lido_now() - begin) / 1000000;
+}
+
+static void spend_night(struct stay *stay)
 {
     size_t before = resident_kib();
-    struct night night = {.sleepers = sleepers};
-    lido_task **tasks = malloc(sleepers * sizeof(lido_task *));
+    struct night night = {.sleepers = stay->sleepers, .length = stay->night_ms * 1000000};
+    lido_task **tasks = malloc(stay->sleepers * sizeof(lido_task *));
     check(tasks);
-    for (unsigned i = 0; i < sleepers; i++)
-        tasks[i] = start_on(i % WORKERS, sleep_through, &night);
-    await_count(&night.asleep, sleepers);
-    size_t more = resident_kib() - before;
-    for (unsigned i = 0; i < sleepers; i++)
+    go_to_bed(stay, &night, tasks);
+    stay->kib = resident_kib() - before;
+    for (unsigned i = 0; i < stay->sleepers; i++)
         check_int(finish(tasks[i]), 0);
-    check_int(night.awake, sleepers);
+    check_int(night.awake, stay->sleepers);
     check_int(night.early, 0);
     free(tasks);
     /* A worker gives stacks back when it has nothing to do, which may be a moment after the last join. */
-    while (resident_kib() > before + more / 100 * LEFT_PERCENT + LEFT_KIB)
+    while (resident_kib() > before + stay->kib / 100 * LEFT_PERCENT + LEFT_KIB)
         check_int(lido_sleep(1), 0);
-    say("%u sleepers: %zu KiB while they slept, and then no more than %d %% of that", sleepers,
-        more, LEFT_PERCENT);
-    return more;
+    say("%u sleepers: %zu KiB while they slept, and then no more than %d %% of that",
+        stay->sleepers, stay->kib, LEFT_PERCENT);
 }
 
-/* As many as fit into half of what the machine has left. */
-static unsigned scale(size_t pilot_kib)
+/* As many as fit into half of what the machine has left, and into the time. */
+static unsigned scale(const struct stay *pilot)
 {
-    size_t most = available_kib() / 2 / (pilot_kib + 1) * PILOT;
+    size_t room = available_kib() / 2 / (pilot->kib + 1) * PILOT;
+    size_t time = BEDTIME_MS / (pilot->bedtime_ms + 1) * PILOT;
+    size_t most = room < time ? room : time;
     if (most >= SLEEPERS)
         return SLEEPERS;
-    say("only %zu MiB are free: fewer than %u sleepers", available_kib() >> 10, SLEEPERS);
+    say("%zu MiB are free, and %u sleepers took %llu ms: fewer than %u", available_kib() >> 10,
+        PILOT, (unsigned long long)pilot->bedtime_ms, SLEEPERS);
     return (unsigned)most;
 }
 
 static int sleep_all(void *arg)
 {
+    struct stay pilot = {.sleepers = PILOT, .night_ms = NIGHT_LEAST_MS};
     (void)arg;
-    size_t pilot_kib = spend_night(PILOT);
-    unsigned sleepers = scale(pilot_kib);
+    spend_night(&pilot);
+    struct stay stay = {.sleepers = scale(&pilot), .night_ms = NIGHT_LEAST_MS};
+    uint64_t expected_ms = (pilot.bedtime_ms + 1) * stay.sleepers / PILOT;
+    if (stay.night_ms < expected_ms * 3 / 2)
+        stay.night_ms = expected_ms * 3 / 2;
     uint64_t begin = lido_now();
-    size_t kib = spend_night(sleepers);
-    say("%u fibers created, slept %d ms and joined in %llu ms, %llu bytes each; lost 0", sleepers,
-        NIGHT_MS, (unsigned long long)(lido_now() - begin) / 1000000,
-        (unsigned long long)kib * 1024 / sleepers);
+    spend_night(&stay);
+    say("%u fibers created, slept %llu ms and joined in %llu ms, %llu bytes each; lost 0",
+        stay.sleepers, (unsigned long long)stay.night_ms,
+        (unsigned long long)(lido_now() - begin) / 1000000,
+        (unsigned long long)stay.kib * 1024 / stay.sleepers);
     return 0;
 }
 

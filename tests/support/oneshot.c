@@ -53,7 +53,8 @@ void oneshot_send(struct oneshot *oneshot, int value)
     bool waits = lido__cas(&oneshot->state, &state, TAKEN, LIDO__ACQ_REL, LIDO__ACQUIRE);
     if (waits)
         waker = oneshot->waker;
-    lido__store(&oneshot->state, SENT, LIDO__RELEASE); /* the receiver may see it and be gone at once */
+    /* The receiver may see it and be gone at once. */
+    lido__store(&oneshot->state, SENT, LIDO__RELEASE);
     if (!waits)
         return; /* it has just given up */
     lido_waker_wake(&waker);
