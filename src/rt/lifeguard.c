@@ -174,15 +174,16 @@ static bool has_missed(struct lido_runtime *runtime, uint64_t timeout)
     return false;
 }
 
-/* Until a section begins, or a worker wakes that nobody watches, or for so long. */
-static void sleep_fully(struct lido_runtime *runtime, uint64_t timeout)
+/* Until a section begins, or a worker wakes that nobody watches, or for so long. True: only the time has passed. */
+static bool sleep_fully(struct lido_runtime *runtime, uint64_t timeout)
 {
     struct lido__lifeguard *guard = &runtime->lifeguard;
     if (!change(guard, LIDO__WATCH_AWAKE, LIDO__WATCH_ASLEEP))
-        return;
-    if (!has_missed(runtime, timeout))
+        return false;
+    bool missed = has_missed(runtime, timeout);
+    if (!missed)
         lido__futex_wait(&guard->watch, LIDO__WATCH_ASLEEP, timeout);
-    change(guard, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE);
+    return change(guard, LIDO__WATCH_ASLEEP, LIDO__WATCH_AWAKE) && !missed;
 }
 
 static void stand_watch(void *arg)
@@ -201,9 +202,10 @@ static void stand_watch(void *arg)
         if (nap <= NAP_MAX_NS) {
             lido__futex_wait(&guard->watch, LIDO__WATCH_AWAKE, nap);
         } else {
-            sleep_fully(runtime, due == LIDO__FOREVER ? due : due - now);
+            bool undisturbed = sleep_fully(runtime, due == LIDO__FOREVER ? due : due - now);
             due = due == LIDO__FOREVER ? 0 : due;
-            nap = NAP_NS;
+            /* Nothing has begun: it may sleep on at once. */
+            nap = undisturbed ? NAP_MAX_NS : NAP_NS;
         }
     }
 }
