@@ -81,9 +81,26 @@ static void report(struct lido_runtime *runtime, struct lido__worker *worker,
                                            watched->since, now);
 }
 
-static void look_at_worker(struct lido_runtime *runtime, struct lido__worker *worker, uint64_t now)
+/*
+ * A worker that shares makes a turn every 100 us; unless it sits in one task, or its slice was measured by cheaper
+ * tasks than those that it has now.
+ */
+static void look_at_turn(struct lido_runtime *runtime, struct lido__worker *worker,
+                         struct lido__watched *watched, uint64_t now)
 {
-    struct lido__watched *watched = &runtime->seats[worker->index].watched;
+    uint64_t turn = lido__worker_turn(watched->progress);
+    if (turn != watched->turn) {
+        watched->turn = turn;
+        watched->turned = now;
+    } else if (turn && now - watched->turned >= STALL_NS &&
+               lido__idle_hungry(&runtime->pool.idle)) {
+        lido__worker_rescue(worker);
+    }
+}
+
+static void look_at_poll(struct lido_runtime *runtime, struct lido__worker *worker,
+                         struct lido__watched *watched, uint64_t now)
+{
     uint64_t limit = runtime->settings.config.watch_ms * (uint64_t)1000000;
     uint64_t progress = progress_of(worker);
     if (progress != watched->progress) {
@@ -93,13 +110,16 @@ static void look_at_worker(struct lido_runtime *runtime, struct lido__worker *wo
         watched->silent = 0;
         return;
     }
-    if (!progress)
-        return;
-    bool helps = lido__pool_shares(&runtime->pool) && lido__idle_hungry(&runtime->pool.idle);
-    if (helps && now - watched->since >= STALL_NS)
-        lido__worker_rescue(worker);
-    if (limit && !watched->reported && now - watched->since >= limit)
+    if (progress && limit && !watched->reported && now - watched->since >= limit)
         report(runtime, worker, watched, now);
+}
+
+static void look_at_worker(struct lido_runtime *runtime, struct lido__worker *worker, uint64_t now)
+{
+    struct lido__watched *watched = &runtime->seats[worker->index].watched;
+    look_at_poll(runtime, worker, watched, now);
+    if (lido__pool_shares(&runtime->pool))
+        look_at_turn(runtime, worker, watched, now);
 }
 
 /* How often the workers are to be looked at; never, if nothing can be done for them. */

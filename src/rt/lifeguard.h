@@ -15,8 +15,8 @@
  *
  * All four are sequentially consistent, so at least one of the two sees the other (Dekker).
  *
- * Its second duty: a worker that has been in one task for a millisecond, while another has nothing to do, is
- * rescued (sched/rescue.h). For that it looks every millisecond while a worker is awake. If none has been for a
+ * Its second duty: a worker that has been in one turn of its loop for a millisecond, while another has nothing to do,
+ * is rescued (sched/rescue.h). For that it looks every millisecond while a worker is awake. If none has been for a
  * while, it says so in pool->unwatched and sleeps fully; the next worker that wakes calls it.
  *
  * Its third duty, if watch_ms asks for it: a worker that has been in one poll for so long is reported
@@ -57,6 +57,8 @@ struct lido__watched {
     uint64_t due;      /* ns: when it is to be taken from its thread, if that is still in it */
     uint64_t progress; /* when last looked at ; 0: in no task */
     uint64_t since;    /* ns: when that was first seen */
+    uint64_t turn;     /* the same of its loop */
+    uint64_t turned;   /* ns: when that was first seen */
     uint8_t silent;    /* how often its thread has not answered since then */
     bool reported;     /* since then */
 };

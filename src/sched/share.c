@@ -1,5 +1,7 @@
 #include "sched/share.h"
 
+#include <limits.h>
+
 #include "sched/wake.h"
 
 /* With work stealing no worker has a thread yet: all are asleep, the first on top. */
@@ -82,12 +84,13 @@ static unsigned select_half(struct lido__worker *worker, unsigned most, struct l
     return count;
 }
 
-static void offer(struct lido__worker *worker)
+static void offer(struct lido__worker *worker, unsigned most)
 {
     struct lido__fifo chosen;
     struct lido__link *link;
+    unsigned room = lido__ring_room(&worker->ring);
     lido__fifo_init(&chosen);
-    unsigned count = select_half(worker, lido__ring_room(&worker->ring), &chosen);
+    unsigned count = select_half(worker, most < room ? most : room, &chosen);
     if (count == 0)
         return;
     add_tokens(worker->pool, count);
@@ -168,7 +171,7 @@ static bool take_injected(struct lido__worker *worker)
 }
 
 /* What nobody has taken has waited for longest, and comes first: those in the queue may have run meanwhile. */
-static void take_back(struct lido__worker *worker)
+void lido__share_take_back(struct lido__worker *worker)
 {
     struct lido__fifo later;
     if (lido__ring_empty(&worker->ring))
@@ -202,6 +205,9 @@ static bool steal(struct lido__worker *worker)
     return false;
 }
 
+/* A worker has many more tasks than another if it is by this part of them. */
+#define MUCH_MORE 8u
+
 /* ---- The worker's turn -------------------------------------------------------------------------- */
 
 /* Whether there is something to be had; for those who do not take it. */
@@ -227,9 +233,27 @@ static void stop_searching(struct lido__worker *worker)
         lido__share_call(worker->pool);
 }
 
+/*
+ * How many tasks it is to give away before they have waited: half of what it has more than another, if that is much.
+ * So two workers get equally many in the long run, though neither ever leaves something in its queue. Once in a
+ * while only, for otherwise it would be undone, and done again, by what is given away because it has waited.
+ * The other one is drawn; to look at all would fetch as many cache lines that others write.
+ */
+static unsigned surplus(struct lido__worker *worker)
+{
+    struct lido__pool *pool = worker->pool;
+    if (worker->evened == worker->stamp)
+        return 0;
+    worker->evened = worker->stamp;
+    unsigned other = next_random(worker) % (pool->count - 1);
+    struct lido__worker *drawn = &pool->workers[other + (other >= worker->index)];
+    uint32_t live = lido__load(&drawn->live, LIDO__RELAXED);
+    return worker->live > live + live / MUCH_MORE ? (worker->live - live) / 2 : 0;
+}
+
 void lido__share_gather(struct lido__worker *worker)
 {
-    take_back(worker);
+    lido__share_take_back(worker);
     take_injected(worker);
 }
 
@@ -238,8 +262,8 @@ void lido__share_turn(struct lido__worker *worker)
     lido__share_gather(worker);
     if (worker->searching && lido__worker_has_work(worker))
         stop_searching(worker);
-    if (lido__idle_hungry(&worker->pool->idle) && lido__worker_has_work(worker))
-        offer(worker);
+    if (lido__worker_has_work(worker) && lido__idle_hungry(&worker->pool->idle))
+        offer(worker, worker->waited ? UINT_MAX : surplus(worker));
 }
 
 bool lido__share_forage(struct lido__worker *worker)

@@ -22,7 +22,7 @@
 #define SLICE_MIN 8u
 #define SLICE_MAX 256u
 
-/* Where tasks are shared, others may be waiting for it: a slice fills no more than this. */
+/* Where tasks are shared, others may be waiting for it: a slice fills no more than this, be it with one task. */
 #define SHARE_EVERY_NS 100000u
 
 /*
@@ -269,14 +269,20 @@ static void begin_slice(struct lido__worker *worker)
     lido__store(&worker->turns, worker->turns + 1, LIDO__RELAXED);
 }
 
-/* A new slice: as many tasks as would have filled half the time between two looks. */
+/* What the tasks of a slice take together, if they take as long as those before them. */
+static uint64_t slice_ns(const struct lido__worker *worker)
+{
+    return lido__pool_shares(worker->pool) ? SHARE_EVERY_NS : LOOK_EVERY_NS / 2;
+}
+
+/* A new slice: as many tasks as would have filled that time. */
 static void cut(struct lido__worker *worker, uint64_t now)
 {
     uint64_t ran = worker->slice - worker->slice_left;
     if (ran && worker->cut_at) {
-        uint64_t most = lido__pool_shares(worker->pool) ? SHARE_EVERY_NS : LOOK_EVERY_NS / 2;
-        uint64_t fit = ran * most / (now - worker->cut_at + 1);
-        worker->slice = (uint32_t)lido__min_u64(lido__max_u64(fit, SLICE_MIN), SLICE_MAX);
+        uint64_t fit = ran * slice_ns(worker) / (now - worker->cut_at + 1);
+        uint64_t least = lido__pool_shares(worker->pool) ? 1 : SLICE_MIN;
+        worker->slice = (uint32_t)lido__min_u64(lido__max_u64(fit, least), SLICE_MAX);
     }
     begin_slice(worker);
     worker->cut_at = now;
@@ -286,11 +292,15 @@ static void cut(struct lido__worker *worker, uint64_t now)
 /* There is more to run: whether it may, before the reactor is looked at. */
 static bool goes_on(struct lido__worker *worker)
 {
+    if (!lido__worker_has_work(worker) && lido__pool_shares(worker->pool))
+        lido__share_take_back(worker);
     if (!lido__worker_has_work(worker) || worker->stop)
         return false;
     worker->now = lido__clock_now(); /* deadlines are held against it */
     cut(worker, worker->now);
-    return worker->looked_at && worker->now - worker->looked_at < LOOK_EVERY_NS;
+    if (!worker->looked_at)
+        worker->looked_at = worker->now - slice_ns(worker); /* about then */
+    return worker->now - worker->looked_at < LOOK_EVERY_NS;
 }
 
 static void note_lingering(struct lido__pool *pool, uint32_t lingers)
@@ -435,6 +445,7 @@ bool lido__worker_loop(struct lido__worker *worker)
         while ((task = lido__worker_next(worker, 0, 0)))
             if (!run(worker, task))
                 return false;
+        worker->waited = lido__worker_has_work(worker);
         if (!goes_on(worker))
             look(worker);
     }

@@ -91,7 +91,9 @@ struct lido__worker {
     lido__shared uint32_t
         turns; /* of the loop; with slice_left it tells others whether it gets on */
     uint32_t random;
-    bool idles; /* has counted itself among the idle ones, and not taken that back */
+    uint32_t evened; /* the stamp when it last looked whether it has more tasks than others */
+    bool waited;     /* the last slice has left something in the queue */
+    bool idles;      /* has counted itself among the idle ones, and not taken that back */
     struct lido__idler idler;
     struct lido__ring ring;
 

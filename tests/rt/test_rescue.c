@@ -8,8 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sched/worker.h"
 #include "support/check.h"
 #include "support/runtime.h"
+#include "support/stress.h"
 
 enum { QUEUED = 20 };
 
@@ -183,6 +185,53 @@ static void stealable_tasks_of_an_io_pool_do_not_either(void **state)
     a_stuck_worker_delays_nothing_that_may_go("io-pool", LIDO_STEALABLE);
 }
 
+/* ---- A slice that takes too long ------------------------------------------------------------------------ */
+
+enum { BURDENS = SCALED(240, 100, 40), BURDEN_NS = 800000, TIMELY = BURDENS * 3 / 4 };
+
+struct load {
+    uint32_t borne; /* by the first worker, before another one has come */
+    uint32_t moved; /* another one has */
+};
+
+static int bear(void *arg)
+{
+    struct load *load = arg;
+    while (lido_worker_index() == 0 && !lido__load(&load->moved, LIDO__RELAXED)) {
+        for (uint64_t until = lido_now() + BURDEN_NS; lido_now() < until;) {}
+        lido__fetch_add(&load->borne, 1, LIDO__RELAXED);
+        check_int(lido_yield(), 0);
+    }
+    lido__store(&load->moved, 1, LIDO__RELAXED);
+    return 0;
+}
+
+/* Yields to nobody, which costs so little that a slice is long, and begins with a new one. */
+static int lay_on(void *arg)
+{
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    lido_task *tasks[BURDENS];
+    options.mobility = LIDO_STEALABLE;
+    options.placement = LIDO_PLACE_LOCAL;
+    while (lido__worker_current()->slice_left < BURDENS)
+        check_int(lido_yield(), 0);
+    for (unsigned i = 0; i < BURDENS; i++)
+        check_int(lido_spawn_with(&tasks[i], bear, arg, &options), 0);
+    for (unsigned i = 0; i < BURDENS; i++)
+        check_int(finish(tasks[i]), 0);
+    return 0;
+}
+
+static void tasks_do_not_wait_for_a_slice_that_was_measured_by_cheaper_ones(void **state)
+{
+    struct load load = {0};
+    lido_runtime *runtime = runtime_by("work-stealing", 2);
+    (void)state;
+    check_int(finish(runtime_start_pinned(runtime, 0, lay_on, &load)), 0);
+    check(load.borne < TIMELY);
+    runtime_end(runtime);
+}
+
 /* ---- Pinned ones do ---------------------------------------------------------------------------------- */
 
 struct order {
@@ -254,6 +303,7 @@ int main(void)
         cmocka_unit_test(with_work_stealing_tasks_do_not_wait_for_one_that_computes),
         cmocka_unit_test(rescuable_tasks_do_not_wait_for_one_that_computes),
         cmocka_unit_test(stealable_tasks_of_an_io_pool_do_not_either),
+        cmocka_unit_test(tasks_do_not_wait_for_a_slice_that_was_measured_by_cheaper_ones),
         cmocka_unit_test(a_pinned_task_waits_for_its_worker),
         cmocka_unit_test(all_workers_may_be_stuck),
     };
