@@ -13,15 +13,15 @@
 #define PATIENCE_NS 20000u
 /*
  * Between two looks: while there are sections, and when there was none at the last look. After a second
- * such look it sleeps. A longer nap would be how long a section that begins in it stays unseen; to be
- * woken costs that section about as much as the lifeguard's looks cost without any.
+ * such look it sleeps, and if it is not called it sleeps on after the next. A longer nap would be how long a section
+ * that begins in it stays unseen; to be woken costs that section about as much as the lifeguard's looks cost without any.
  */
 #define NAP_NS PATIENCE_NS
 #define NAP_MAX_NS (2 * NAP_NS)
 /* When there was no thread for a worker. */
 #define RETRY_NS 1000000u
 
-/* In one task for so long, a worker is stuck; and how often that is looked at. */
+/* In one turn for so long, a worker is stuck; and how often that is looked at. */
 #define STALL_NS 1000000u
 /* How often a thread is asked where it is that does not answer: on a busy machine it may be long without a cpu. */
 #define ASK_MAX 10u
@@ -89,11 +89,12 @@ static void look_at_turn(struct lido_runtime *runtime, struct lido__worker *work
                          struct lido__watched *watched, uint64_t now)
 {
     uint64_t turn = lido__worker_turn(watched->progress);
+    if (!turn)
+        return; /* between two tasks, or asleep; after that it is in another turn */
     if (turn != watched->turn) {
         watched->turn = turn;
         watched->turned = now;
-    } else if (turn && now - watched->turned >= STALL_NS &&
-               lido__idle_hungry(&runtime->pool.idle)) {
+    } else if (now - watched->turned >= STALL_NS && lido__idle_hungry(&runtime->pool.idle)) {
         lido__worker_rescue(worker);
     }
 }

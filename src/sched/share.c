@@ -155,6 +155,7 @@ static bool take_from(struct lido__worker *worker, struct lido__ring *ring)
     return true;
 }
 
+/* It has waited already, so it is offered on at once; what is stolen too. */
 static bool take_injected(struct lido__worker *worker)
 {
     struct lido__inbox *inject = &worker->pool->inject;
@@ -162,6 +163,7 @@ static bool take_injected(struct lido__worker *worker)
         return false;
     struct lido__link *link = lido__inbox_take(inject);
     bool found = link;
+    worker->waited |= found;
     while (link) {
         struct lido__link *next = link->next;
         claim(worker, task_of(link));
@@ -171,7 +173,7 @@ static bool take_injected(struct lido__worker *worker)
 }
 
 /* What nobody has taken has waited for longest, and comes first: those in the queue may have run meanwhile. */
-void lido__share_take_back(struct lido__worker *worker)
+static void take_back(struct lido__worker *worker)
 {
     struct lido__fifo later;
     if (lido__ring_empty(&worker->ring))
@@ -200,13 +202,13 @@ static bool steal(struct lido__worker *worker)
     for (unsigned i = 0; i < pool->count; i++) {
         struct lido__worker *victim = &pool->workers[(first + i) % pool->count];
         if (victim != worker && take_from(worker, &victim->ring))
-            return true;
+            return worker->waited = true;
     }
     return false;
 }
 
-/* A worker has many more tasks than another if it is by this part of them. */
-#define MUCH_MORE 8u
+/* A worker has many more tasks than another if it is by this part of them; or twice as many, at any time. */
+#define MUCH_MORE 16u
 
 /* ---- The worker's turn -------------------------------------------------------------------------- */
 
@@ -234,26 +236,26 @@ static void stop_searching(struct lido__worker *worker)
 }
 
 /*
- * How many tasks it is to give away before they have waited: half of what it has more than another, if that is much.
- * So two workers get equally many in the long run, though neither ever leaves something in its queue. Once in a
- * while only, for otherwise it would be undone, and done again, by what is given away because it has waited.
- * The other one is drawn; to look at all would fetch as many cache lines that others write.
+ * How many tasks it is to give away before they have waited: half of what it has more than another, if that is many.
+ * So two workers get equally many in the long run, though neither ever leaves something in its queue. For a small
+ * difference once in a while only (stamps are 17 ms apart): otherwise it would be undone, and done again, by what is
+ * given away because it has waited. The other one is drawn; to look at all would fetch as many cache lines that
+ * others write.
  */
 static unsigned surplus(struct lido__worker *worker)
 {
     struct lido__pool *pool = worker->pool;
-    if (worker->evened == worker->stamp)
-        return 0;
-    worker->evened = worker->stamp;
     unsigned other = next_random(worker) % (pool->count - 1);
     struct lido__worker *drawn = &pool->workers[other + (other >= worker->index)];
     uint32_t live = lido__load(&drawn->live, LIDO__RELAXED);
-    return worker->live > live + live / MUCH_MORE ? (worker->live - live) / 2 : 0;
+    uint32_t more = live / (worker->evened == worker->stamp ? 1 : MUCH_MORE);
+    worker->evened = worker->stamp;
+    return worker->live > live + more ? (worker->live - live) / 2 : 0;
 }
 
 void lido__share_gather(struct lido__worker *worker)
 {
-    lido__share_take_back(worker);
+    take_back(worker);
     take_injected(worker);
 }
 
@@ -264,12 +266,14 @@ void lido__share_turn(struct lido__worker *worker)
         stop_searching(worker);
     if (lido__worker_has_work(worker) && lido__idle_hungry(&worker->pool->idle))
         offer(worker, worker->waited ? UINT_MAX : surplus(worker));
+    worker->waited = false;
 }
 
 bool lido__share_forage(struct lido__worker *worker)
 {
     struct lido__idle *idle = &worker->pool->idle;
-    if (take_from(worker, &worker->ring))
+    take_back(worker);
+    if (lido__worker_has_work(worker))
         return true; /* and its next turn ends a search */
     if (!worker->searching)
         worker->searching = lido__idle_search(idle);

@@ -11,7 +11,7 @@
  * Before a slice is over nothing is offered: what a look at the reactor has brought is mostly done by then. To
  * give half of it away at once, as Go and tokio do, wakes a thread and moves registrations for each small batch of
  * events: where all cores were taken, 1000 connections cost 1.2 to 1.3 times what they cost in an I/O pool.
- * Only a worker that has many more tasks than another evens that out at once, now and then.
+ * Only a worker that has many more tasks than another evens that out before, and what came from others is offered on.
  *
  * Tasks that have no worker yet are injected: pushed on a stack of the pool, which any worker takes whole.
  *
@@ -43,10 +43,7 @@ void lido__share_init(struct lido__pool *pool);
 /* Once in each turn: takes back what nobody took, takes what was injected, and offers anew. */
 void lido__share_turn(struct lido__worker *worker);
 
-/* Takes back what nobody took. */
-void lido__share_take_back(struct lido__worker *worker);
-
-/* That, and takes what was injected: then all tasks that belong to nobody, or could be taken from this worker's ring, are its
+/* The first half of that: then all tasks that belong to nobody, or could be taken from this worker's ring, are its
    own. Also for who has seized the worker. */
 void lido__share_gather(struct lido__worker *worker);
 

@@ -292,15 +292,21 @@ static void cut(struct lido__worker *worker, uint64_t now)
 /* There is more to run: whether it may, before the reactor is looked at. */
 static bool goes_on(struct lido__worker *worker)
 {
-    if (!lido__worker_has_work(worker) && lido__pool_shares(worker->pool))
-        lido__share_take_back(worker);
     if (!lido__worker_has_work(worker) || worker->stop)
         return false;
+    worker->waited = true;
     worker->now = lido__clock_now(); /* deadlines are held against it */
     cut(worker, worker->now);
     if (!worker->looked_at)
         worker->looked_at = worker->now - slice_ns(worker); /* about then */
     return worker->now - worker->looked_at < LOOK_EVERY_NS;
+}
+
+/* The slice ends early. How long its tasks took is known by a reading of the clock, which a worker that shares makes. */
+static void cut_short(struct lido__worker *worker)
+{
+    if (worker->cut_at && worker->slice_left < worker->slice)
+        cut(worker, lido__clock_now());
 }
 
 static void note_lingering(struct lido__pool *pool, uint32_t lingers)
@@ -332,8 +338,11 @@ static uint64_t patience(struct lido__worker *worker)
         return 0;
     if (worker->tokens > (worker->live > 0))
         settle_tokens(worker); /* may end the pool: then there is mail */
-    if (lido__pool_shares(worker->pool) && lido__share_forage(worker))
-        return 0;
+    if (lido__pool_shares(worker->pool)) {
+        cut_short(worker);
+        if (lido__share_forage(worker))
+            return 0;
+    }
     if (worker->awaits_job)
         linger(worker);
     worker->parked = lido__inbox_park(&worker->inbox);
@@ -388,7 +397,8 @@ static void look(struct lido__worker *worker)
         lido__share_awake(worker);
     lido__deliver(&handed, LIDO__OP_READY, 0);
     worker->looked_at = 0;
-    if (timeout == 0 || !lido__wheel_empty(&worker->wheel) || worker->cancel_at != LIDO__NEVER) {
+    if (timeout == 0 || !lido__wheel_empty(&worker->wheel) || worker->cancel_at != LIDO__NEVER ||
+        lido__pool_shares(worker->pool)) {
         worker->looked_at = worker->now = lido__clock_now();
         pass_time(worker, ticks);
     }
@@ -445,7 +455,6 @@ bool lido__worker_loop(struct lido__worker *worker)
         while ((task = lido__worker_next(worker, 0, 0)))
             if (!run(worker, task))
                 return false;
-        worker->waited = lido__worker_has_work(worker);
         if (!goes_on(worker))
             look(worker);
     }

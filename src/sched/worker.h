@@ -92,7 +92,7 @@ struct lido__worker {
         turns; /* of the loop; with slice_left it tells others whether it gets on */
     uint32_t random;
     uint32_t evened; /* the stamp when it last looked whether it has more tasks than others */
-    bool waited;     /* the last slice has left something in the queue */
+    bool waited;     /* the last slice has left something in the queue, or it came from others */
     bool idles;      /* has counted itself among the idle ones, and not taken that back */
     struct lido__idler idler;
     struct lido__ring ring;

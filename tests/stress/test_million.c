@@ -88,7 +88,7 @@ static unsigned scale(const struct stay *pilot)
         return SLEEPERS;
     say("%zu MiB are free, and %u sleepers took %llu ms: fewer than %u", available_kib() >> 10,
         PILOT, (unsigned long long)pilot->bedtime_ms, SLEEPERS);
-    return (unsigned)most;
+    return most > PILOT ? (unsigned)most : PILOT;
 }
 
 static int sleep_all(void *arg)
