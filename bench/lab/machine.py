@@ -32,7 +32,7 @@ class Machine:
         self.load_cpu = {cpus[1]} if self.pinned else set(cpus)
         self.all_cpus = set(cpus)
         self.busy = os.getloadavg()[0]
-        self.cpu = field_of("/proc/cpuinfo", "model name") or platform.processor()
+        self.cpu = cpu_name()
         self.kernel = f"{platform.system()} {platform.release()}"
         self.commit = output_of("git", "-C", str(project), "describe", "--always", "--dirty") or "unknown"
         cache = build / "CMakeCache.txt"
@@ -72,6 +72,14 @@ class Machine:
             say("cpus      not pinned: there are not two")
         if self.busy > 0.5:
             say("NOTE      the machine is busy with other things")
+
+
+def cpu_name() -> str:
+    """A virtual machine often says no more than the make, but family and model tell what it is."""
+    cpuinfo = "/proc/cpuinfo"
+    name = field_of(cpuinfo, "model name") or platform.processor()
+    family, model = field_of(cpuinfo, "cpu family"), field_of(cpuinfo, "model")
+    return f"{name} (family {family}, model {model})" if family else name
 
 
 def field_of(path: str, name: str) -> str:

@@ -29,7 +29,7 @@ def draw(figures: list[dict], folder: Path, say: Callable[[str], None]) -> None:
         say(f"no plots: gnuplot: {failed.stderr.strip()}")
         return
     if drawn:
-        say(f"drawn in {folder.name}/: {', '.join(f'{name}.svg' for name in drawn)}")
+        say(f"drawn in {folder.relative_to(folder.parents[1])}/: {', '.join(f'{name}.svg' for name in drawn)}")
 
 
 def publish(paths: list[Path], folder: Path, say: Callable[[str], None]) -> None:

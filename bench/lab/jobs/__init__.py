@@ -16,6 +16,7 @@ JOBS = {
     "churn": requests.churn,
     "udp": requests.udp,
     "latency": latency.latency,
+    "fairness": latency.fairness,
     "hog": hog.hog,
     "proxy": proxy.proxy,
     "memory": memory.memory,
