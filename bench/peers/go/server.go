@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -47,13 +48,17 @@ func startTCP(address string, serve func(*net.TCPConn)) (net.Addr, error) {
 	return listener.Addr(), nil
 }
 
+// buffers are what connections read into: one that ends leaves its own to the next, and not to the collector.
+var buffers = sync.Pool{New: func() any { return new([readMax]byte) }}
+
 // answer returns when the connection has ended or is broken.
 func answer(peer net.Conn, protocol *protocol) {
 	defer peer.Close()
-	buffer := make([]byte, readMax)
+	buffer := buffers.Get().(*[readMax]byte)
+	defer buffers.Put(buffer)
 	var state state
 	for {
-		n, err := peer.Read(buffer)
+		n, err := peer.Read(buffer[:])
 		if err != nil {
 			return
 		}

@@ -37,7 +37,10 @@ func echoDatagrams(socket *net.UDPConn) {
 // startUDP opens a socket for each worker, between which the kernel deals: readers of one socket would wait
 // for each other.
 func startUDP(options *options) (net.Addr, error) {
-	listening := net.ListenConfig{Control: reusePort}
+	var listening net.ListenConfig
+	if options.workers > 1 {
+		listening.Control = reusePort
+	}
 	address := options.listen
 	var local net.Addr
 	for i := 0; i < options.workers; i++ {

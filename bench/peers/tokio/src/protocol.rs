@@ -3,8 +3,8 @@
 
 use memchr::memchr;
 
-/// The most that is read, and given to `reply`, at once.
-pub const READ_MAX: usize = 16_384;
+/// The most that is read, and given to `reply`, at once: into a buffer that connections share.
+pub const READ_MAX: usize = 65_536;
 
 const HTTP_ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!";

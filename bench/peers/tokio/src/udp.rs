@@ -10,10 +10,13 @@ use tokio::net::UdpSocket;
 
 const LARGEST: usize = 65_536;
 
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+/// `shared`: other workers may have a socket on the same address, too.
+fn bind(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }
@@ -30,10 +33,11 @@ async fn echo(socket: UdpSocket) {
 }
 
 fn start(options: &Options) -> io::Result<SocketAddr> {
-    let first = bind(options.listen)?;
+    let shared = options.workers > 1;
+    let first = bind(options.listen, shared)?;
     let address = first.local_addr()?;
     for _ in 1..options.workers {
-        tokio::spawn(echo(bind(address)?));
+        tokio::spawn(echo(bind(address, shared)?));
     }
     tokio::spawn(echo(first));
     Ok(address)

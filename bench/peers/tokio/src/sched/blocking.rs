@@ -32,7 +32,6 @@ fn cpu_bound(runtime: &Runtime) -> f64 {
     on_task(runtime, TASK_ITERATIONS, TASKS, || async {
         let tasks = CountDown::new(TASKS);
         for _ in 0..TASKS {
-            let tasks = tasks.clone();
             tokio::spawn(async move {
                 block_in_place(compute);
                 tasks.one();
@@ -47,7 +46,6 @@ fn cpu_bound_spawn(runtime: &Runtime) -> f64 {
     on_task(runtime, TASK_ITERATIONS, TASKS, || async {
         let tasks = CountDown::new(TASKS);
         for _ in 0..TASKS {
-            let tasks = tasks.clone();
             tokio::spawn(async move {
                 spawn_blocking(compute).await.unwrap();
                 tasks.one();

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::Arc;
 
 use crate::clock::{cpu_time, now};
 use tokio::runtime::Runtime;
@@ -70,14 +69,17 @@ where
 }
 
 /// Tasks count down; the last one wakes the one that waits.
+///
+/// It is never freed: so a task needs no more than where it is, as lido's tasks do, and the last one may
+/// still be at it when the one that waits goes on.
 pub struct CountDown {
     left: AtomicUsize,
     over: Notify,
 }
 
 impl CountDown {
-    pub fn new(count: usize) -> Arc<CountDown> {
-        Arc::new(CountDown { left: AtomicUsize::new(count), over: Notify::new() })
+    pub fn new(count: usize) -> &'static CountDown {
+        Box::leak(Box::new(CountDown { left: AtomicUsize::new(count), over: Notify::new() }))
     }
 
     pub fn one(&self) {

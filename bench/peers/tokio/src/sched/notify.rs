@@ -47,7 +47,6 @@ fn notify_many(runtime: &Runtime) -> f64 {
     on_task(runtime, ITERATIONS, tasks_in_all * NOTIFICATIONS, move || async move {
         let tasks = CountDown::new(tasks_in_all);
         for _ in 0..tasks_in_all {
-            let tasks = tasks.clone();
             tokio::spawn(async move {
                 notify_itself().await.unwrap();
                 tasks.one();

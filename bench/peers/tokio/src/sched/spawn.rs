@@ -1,9 +1,8 @@
 //! Tasks that come and go.
 
-use std::sync::Arc;
-
 use super::common::{clock, on_root, on_task, per_operation, CountDown, Job};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 const SPAWNS: usize = 10_000;
 const SPAWN_ITERATIONS: usize = 4;
@@ -15,7 +14,6 @@ const JOIN_ITERATIONS: usize = 20;
 async fn spawn_many() {
     let tasks = CountDown::new(SPAWNS);
     for _ in 0..SPAWNS {
-        let tasks = tasks.clone();
         tokio::spawn(async move { tasks.one() });
     }
     tasks.wait().await;
@@ -29,6 +27,16 @@ fn spawn_many_task(runtime: &Runtime) -> f64 {
     on_task(runtime, SPAWN_ITERATIONS, SPAWNS, spawn_many)
 }
 
+/// Gives the room for the handles back, so that it is there the next time.
+async fn join_all(mut tasks: Vec<JoinHandle<()>>) -> Vec<JoinHandle<()>> {
+    for task in tasks.drain(..) {
+        task.await.unwrap();
+    }
+    tasks
+}
+
+/// Spawned by a thread that is not the runtime's; joined by a task, because waking that thread for each of
+/// them would be another thing to measure.
 fn spawn_many_remote_idle(runtime: &Runtime) -> f64 {
     let mut tasks = Vec::with_capacity(SPAWNS);
     let began = clock();
@@ -36,16 +44,12 @@ fn spawn_many_remote_idle(runtime: &Runtime) -> f64 {
         for _ in 0..SPAWNS {
             tasks.push(runtime.spawn(async {}));
         }
-        runtime.block_on(async {
-            for task in tasks.drain(..) {
-                task.await.unwrap();
-            }
-        });
+        tasks = runtime.block_on(runtime.spawn(join_all(tasks))).unwrap();
     }
     per_operation(began, SPAWN_ITERATIONS * SPAWNS)
 }
 
-fn spawn_link(chain: Arc<CountDown>, left: usize) {
+fn spawn_link(chain: &'static CountDown, left: usize) {
     if left == 0 {
         chain.one();
     } else {
@@ -56,7 +60,7 @@ fn spawn_link(chain: Arc<CountDown>, left: usize) {
 fn chained_spawn(runtime: &Runtime) -> f64 {
     on_task(runtime, CHAINS, DEPTH, || async {
         let chain = CountDown::new(1);
-        spawn_link(chain.clone(), DEPTH);
+        spawn_link(chain, DEPTH);
         chain.wait().await;
     })
 }

@@ -14,7 +14,6 @@ fn yield_many(runtime: &Runtime) -> f64 {
     on_task(runtime, YIELD_ITERATIONS, YIELDERS * YIELDS, || async {
         let tasks = CountDown::new(YIELDERS);
         for _ in 0..YIELDERS {
-            let tasks = tasks.clone();
             tokio::spawn(async move {
                 for _ in 0..YIELDS {
                     tokio::task::yield_now().await;
@@ -41,10 +40,8 @@ async fn play() {
 fn ping_pong(runtime: &Runtime) -> f64 {
     on_task(runtime, PING_ITERATIONS, PINGS, || async {
         let games = CountDown::new(PINGS);
-        let players = games.clone();
         tokio::spawn(async move {
             for _ in 0..PINGS {
-                let games = players.clone();
                 tokio::spawn(async move {
                     play().await;
                     games.one();
