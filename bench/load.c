@@ -42,10 +42,11 @@ struct run {
     uint64_t time;     /* ns, for each server */
     uint64_t slice;
     uint64_t warmup;
+    uint64_t random; /* in what order they take turns */
 };
 
 static const char usage[] =
-    "usage: load [--seconds S | --requests N] [--slice S] [--warmup S] SERVER...\n"
+    "usage: load [--seconds S | --requests N] [--slice S] [--warmup S] [--seed N] SERVER...\n"
     "where SERVER is [--connections N] [--active N] [--size BYTES] [--pid PID] ADDRESS";
 
 static uint64_t ns_of(const char *name, const char *value)
@@ -78,6 +79,8 @@ static void parse_option(struct run *run, struct target *next, const char *name,
         run->slice = ns_of(name, value);
     else if (strcmp(name, "--warmup") == 0)
         run->warmup = ns_of(name, value);
+    else if (strcmp(name, "--seed") == 0)
+        run->random = bench_number_of(name, value, 1);
     else
         bench_die("%s", usage);
 }
@@ -85,7 +88,7 @@ static void parse_option(struct run *run, struct target *next, const char *name,
 static void parse(struct run *run, int argc, char **argv)
 {
     struct target next = {.connections = 1, .size = 64};
-    *run = (struct run){.time = 1000000000, .slice = 50000000, .warmup = 100000000};
+    *run = (struct run){.time = 1000000000, .slice = 50000000, .warmup = 100000000, .random = 1};
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] == '-') {
             const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -138,7 +141,7 @@ static void load(struct target *target, uint64_t time, uint64_t requests)
     target->requests += client->answered - answered;
 }
 
-/* xorshift64: the same order in each run. */
+/* xorshift64: the same order in each run with the same seed. */
 static uint64_t draw(uint64_t *state)
 {
     *state ^= *state << 13;
@@ -168,12 +171,11 @@ static void shuffle(unsigned *order, unsigned count, uint64_t *random)
 /* In an order that changes with each pass, so that none has the same neighbour before it each time. */
 static void load_in_turn(struct run *run, uint64_t time)
 {
-    uint64_t random = 1;
     unsigned order[TARGETS];
     for (unsigned i = 0; i < run->count; i++)
         order[i] = i;
     for (uint64_t done = 0; done < time; done += run->slice) {
-        shuffle(order, run->count, &random);
+        shuffle(order, run->count, &run->random);
         for (unsigned i = 0; i < run->count; i++)
             load(&run->targets[order[i]], run->slice, 0);
     }

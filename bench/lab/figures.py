@@ -1,7 +1,6 @@
 """Figures: what was measured in several rounds, and what is made of it.
 
-A series is a list with one value per round. Two series of the same run are compared round by round, so that
-what slowed a whole round down slows both sides of its ratio.
+A series is a list with one value per round.
 """
 
 from dataclasses import dataclass, field
@@ -10,9 +9,17 @@ from statistics import median
 Series = list[float]
 
 
-def ratio(numerator: Series, denominator: Series) -> Series:
-    """Round by round."""
-    return [a / b for a, b in zip(numerator, denominator, strict=True)]
+class Ratio(Series):
+    """Of two series, round by round. Its middle is the ratio of their medians: what the reader of a table finds
+    who divides two of its cells."""
+
+    def __init__(self, numerator: Series, denominator: Series) -> None:
+        super().__init__(a / b for a, b in zip(numerator, denominator, strict=True))
+        self.middle = median(numerator) / median(denominator)
+
+
+def middle(values: Series) -> float:
+    return values.middle if isinstance(values, Ratio) else median(values)
 
 
 @dataclass
@@ -42,7 +49,7 @@ class Figure:
 
     @property
     def median(self) -> float:
-        return median(self.values)
+        return middle(self.values)
 
     @property
     def met(self) -> bool | None:

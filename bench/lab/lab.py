@@ -56,19 +56,21 @@ class Lab:
         self.report.skip(job, f"{case}: a process may have only {self.machine.descriptors} descriptors here")
         return False
 
-    def run_in_turn(
-        self, job: str, workers: int, repeat: int, own: dict[str, list[str]]
-    ) -> dict[str, Column]:
-        """A job without a server: programs that print figures of their own, a column for each name. `own`:
-        lido's commands, by kind; its server does no such job. What a program does not do, its kind has not.
-        """
+    def programs(self, job: str, workers: int, own: dict[str, list[str]]) -> dict[str, list[str]]:
+        """By kind, the commands of a job without a server. `own`: lido's, whose server does no such job."""
         commands = {name: command for name, command in own.items() if self.kind(name)}
-        commands |= {kind.name: kind.command(job, workers) for kind in self.doing(job, workers)}
+        return commands | {kind.name: kind.command(job, workers) for kind in self.doing(job, workers)}
+
+    def run_in_turn(
+        self, commands: dict[str, list[str]], repeat: int, what: str = "time"
+    ) -> dict[str, Column]:
+        """Programs that print figures of their own, a column for each name. What a program does not do, its
+        kind has not."""
         columns: dict[str, Column] = {}
         for name, command in self.in_turn(list(commands.items())):
             # Not pinned: one worker has helpers in other threads, as its peers have.
             for figure in figures_in(run([*command, "--repeat", str(repeat)], self.machine.all_cpus)):
-                columns.setdefault(figure.name, Column("time", "ns")).add(name, figure.median)
+                columns.setdefault(figure.name, Column(what, "ns")).add(name, figure.median)
         return columns
 
     def measure(self, job: str, workers: int, load: Callable[[Server], Cost]) -> list[Column]:
@@ -88,17 +90,22 @@ class Lab:
         """As many servers at a time as the load has descriptors for, which take turns of milliseconds."""
         cpu, rate = Column("CPU/request", "ns"), Column("rate", "1/s")
         together = max(1, (self.machine.descriptors - SPARE_DESCRIPTORS) // connections)
-        for _ in range(self.rounds):
+        for number in range(self.rounds):
+            turn = kinds if number % 2 == 0 else kinds[::-1]
             for first in range(0, len(kinds), together):
-                group = kinds[first : first + together]
-                costs = self._echo_round(group, workers, connections, size)
+                group = turn[first : first + together]
+                costs = self._echo_round(group, workers, connections, size, number + 1)
                 for kind, cost in zip(group, costs, strict=True):
                     cpu.add(kind.name, cost.cpu_ns)
                     rate.add(kind.name, cost.rate)
         return [cpu, rate]
 
-    def _echo_round(self, kinds: list[Available], workers: int, connections: int, size: int) -> list[Cost]:
+    def _echo_round(
+        self, kinds: list[Available], workers: int, connections: int, size: int, seed: int
+    ) -> list[Cost]:
         with ExitStack() as stack:
             servers = [stack.enter_context(self.start(kind, "echo", workers)) for kind in kinds]
             targets = [Target(server, connections, size) for server in servers]
-            return closed(self.program("bench/load"), targets, self.machine.load_cpus(workers), self.seconds)
+            return closed(
+                self.program("bench/load"), targets, self.machine.load_cpus(workers), self.seconds, seed
+            )

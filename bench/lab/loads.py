@@ -65,12 +65,13 @@ class Target:
     active: int = 0
 
 
-def closed(program: str, targets: list[Target], cpus: set[int], seconds: float) -> list[Cost]:
-    """Echo by a hand-written client that puts all these servers under load in turn, a slice each."""
+def closed(program: str, targets: list[Target], cpus: set[int], seconds: float, seed: int = 1) -> list[Cost]:
+    """Echo by a hand-written client that puts all these servers under load in turn, a slice each. `seed`: of
+    the order, so that it is another one in each round."""
     # The private data of many connections is cold when a turn begins; the turns are longer, then.
     crowded = any(target.connections >= 1000 for target in targets)
     slice_seconds = max(0.5, seconds / 2) if crowded else 0.05
-    command = [program, "--seconds", str(seconds), "--slice", str(slice_seconds)]
+    command = [program, "--seconds", str(seconds), "--slice", str(slice_seconds), "--seed", str(seed)]
     for target in targets:
         command += ["--connections", str(target.connections), "--size", str(target.size)]
         if target.active:

@@ -29,7 +29,9 @@ def draw(figures: list[dict], folder: Path, say: Callable[[str], None]) -> None:
         say(f"no plots: gnuplot: {failed.stderr.strip()}")
         return
     if drawn:
-        say(f"drawn in {folder.relative_to(folder.parents[1])}/: {', '.join(f'{name}.svg' for name in drawn)}")
+        say(
+            f"drawn in {folder.relative_to(folder.parents[1])}/: {', '.join(f'{name}.svg' for name in drawn)}"
+        )
 
 
 def publish(paths: list[Path], folder: Path, say: Callable[[str], None]) -> None:
@@ -171,7 +173,7 @@ def sched(figures: list[dict], output: Path) -> bool:
     names = (
         "spawn_join",
         "chained_spawn",
-        "spawn_many_local",
+        "spawn_many_task",
         "spawn_many_remote_idle",
         "yield_many",
         "ping_pong",
@@ -182,6 +184,7 @@ def sched(figures: list[dict], output: Path) -> bool:
         "lido": "#2f6f9f",
         "lido stealing": "#7fb0d0",
         "tokio": "#b04040",
+        "tokio current": "#d09090",
         "Go": "#40a070",
         "Boost.Fiber": "#c08030",
         "State Threads": "#a0a0a0",

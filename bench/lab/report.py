@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from figures import Column, Figure, Series, human, ratio
+from figures import Column, Figure, Ratio, Series, human
 
 REFERENCE = "lido"
 
@@ -50,7 +50,7 @@ class Report:
     def _compare(self, job: str, case: str, kind: str, column: Column) -> str:
         if kind == REFERENCE or REFERENCE not in column.series:
             return ""
-        ratios = ratio(column.series[kind], column.series[REFERENCE])
+        ratios = Ratio(column.series[kind], column.series[REFERENCE])
         figure = Figure(job, case, kind, f"{column.what} x {REFERENCE}", "x", ratios)
         self.figures.append(figure)
         return with_range(figure, 2)

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from figures import Column, count, ratio
+from figures import Column, Ratio, count
 from lab import Lab
 from loads import Target, closed
 from report import Failure
@@ -46,7 +46,7 @@ def echo_case(lab: Lab, case: str, workers: int, connections: int, size: int) ->
                 case,
                 f"{kind} / bare epoll",
                 "x",
-                ratio(costs[kind], costs["bare epoll"]),
+                Ratio(costs[kind], costs["bare epoll"]),
                 limit if connections in (64, 1000) else None,
             )
 
@@ -56,7 +56,7 @@ def growth(lab: Lab) -> None:
     lab.report.heading("Workers: CPU time of the server per echo of 64 B, 64 connections, not pinned")
     kinds = [kind for kind in (lab.kind("lido"), lab.kind("bare epoll")) if kind]
     costs = Column("CPU/request", "ns")
-    for _ in range(lab.rounds):
+    for number in range(lab.rounds):
         with ExitStack() as stack:
             cases = [(kind, workers) for kind in kinds for workers in (1, 2, 4)]
             # All of them on all CPUs: one worker that is pinned is another thing.
@@ -68,6 +68,7 @@ def growth(lab: Lab) -> None:
                 [Target(server, 64) for server in servers],
                 lab.machine.all_cpus,
                 lab.seconds,
+                number + 1,
             )
         for (kind, workers), cost in zip(cases, found, strict=True):
             costs.add(f"{kind.name} x {workers}", cost.cpu_ns)
@@ -78,7 +79,7 @@ def growth(lab: Lab) -> None:
                 f"{workers} workers",
                 f"{kind.name}: {workers} workers / 1",
                 "x",
-                ratio(costs.series[f"{kind.name} x {workers}"], costs.series[f"{kind.name} x 1"]),
+                Ratio(costs.series[f"{kind.name} x {workers}"], costs.series[f"{kind.name} x 1"]),
                 1.05 if kind.name == "lido" else None,
             )
 

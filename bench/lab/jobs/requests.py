@@ -1,6 +1,6 @@
 """Request and answer in the protocols that users know, by the tools that they know."""
 
-from figures import Column, ratio
+from figures import Column, Ratio
 from lab import Lab
 from loads import Answered, Cost, lido_load, redis_benchmark, with_cost, wrk
 from machine import find
@@ -131,4 +131,4 @@ def load_tools(lab: Lab) -> None:
         ("lido-load ping -P 1", "redis-benchmark -P 1"),
         ("lido-load ping -P 16", "redis-benchmark -P 16"),
     ):
-        lab.report.goal("load", "rate", f"{ours} / {theirs}", "x", ratio(series[ours], series[theirs]), None)
+        lab.report.goal("load", "rate", f"{ours} / {theirs}", "x", Ratio(series[ours], series[theirs]), None)
