@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -280,6 +281,53 @@ void run_udp(const peer_options *options)
 
 // ---- Timers -------------------------------------------------------------------------------------
 
+// What Asio keeps of a wait. A timer waits once at a time, so each has room for it: a million are more than
+// Asio itself keeps for use again, and it would allocate and free each.
+struct Slot {
+    alignas(std::max_align_t) std::array<unsigned char, 96> bytes;
+};
+
+template <typename T> struct SlotAllocator {
+    using value_type = T;
+
+    explicit SlotAllocator(Slot *its) : slot(its) {}
+    template <typename U> SlotAllocator(const SlotAllocator<U> &other) : slot(other.slot) {}
+
+    T *allocate(std::size_t)
+    {
+        static_assert(sizeof(T) <= sizeof(Slot));
+        return reinterpret_cast<T *>(slot->bytes.data());
+    }
+    void deallocate(T *, std::size_t) {}
+
+    template <typename U> bool operator==(const SlotAllocator<U> &other) const
+    {
+        return slot == other.slot;
+    }
+    template <typename U> bool operator!=(const SlotAllocator<U> &other) const
+    {
+        return slot != other.slot;
+    }
+
+    Slot *slot;
+};
+
+struct CountFired {
+    using allocator_type = SlotAllocator<void>;
+
+    allocator_type get_allocator() const noexcept
+    {
+        return allocator_type(slot);
+    }
+    void operator()(const error_code &error) const
+    {
+        *fired += !error;
+    }
+
+    std::uint64_t *fired;
+    Slot *slot;
+};
+
 struct Timers {
     Timers()
     {
@@ -295,6 +343,7 @@ struct Timers {
         context.run();
     }
 
+    std::vector<Slot> slots{PEER_TIMERS}; // the context frees what is in them last
     asio::io_context context{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE};
     std::vector<Timer> each;
     std::uint64_t fired = 0;
@@ -310,7 +359,7 @@ void arm_timers(void *self, const std::uint32_t *delays)
     Timers &timers = timers_of(self);
     for (unsigned i = 0; i < PEER_TIMERS; i++) {
         timers.each[i].expires_after(std::chrono::milliseconds(delays[i]));
-        timers.each[i].async_wait([&timers](const error_code &error) { timers.fired += !error; });
+        timers.each[i].async_wait(CountFired{&timers.fired, &timers.slots[i]});
     }
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "peer.h"
+#include "pipe.h"
 #include "protocol.h"
 #include "timers.h"
 
@@ -25,6 +26,8 @@ struct worker {
     struct event event; /* of the listener, or of the datagram socket */
     const struct peer_options *options;
     const struct protocol *protocol; /* NULL: a proxy */
+    struct peer_pipe *pipes;         /* empty ones */
+    struct event writable;           /* of the datagram socket, awaited while it takes nothing */
     size_t late;               /* size of the datagram in the buffer that could not be sent yet */
     struct bench_address from; /* and whose it is */
     char buffer[PEER_READ_SHARED];
@@ -42,6 +45,8 @@ struct end {
     char *rest;   /* what it has not taken yet: nothing is read for it meanwhile */
     size_t begin; /* of what is left of it */
     size_t size;
+    struct peer_pipe *pipe; /* or it is in there, `left` bytes */
+    size_t left;
 };
 
 static void *allocate(size_t size)
@@ -84,6 +89,7 @@ static void free_end(struct end *end)
     event_del(&end->event);
     close(fd_of(end));
     free(end->rest);
+    peer_pipe_close(end->pipe);
     free(end);
 }
 
@@ -145,8 +151,50 @@ static bool may_have_more(const struct end *end, size_t size, bool answered)
     return size == PEER_READ_SHARED || end->closing || !answered || end->to != end;
 }
 
-/* False: it is gone. */
-static bool read_from(struct end *end)
+/* What the pipe has for it, as much as it takes. False: it is gone. */
+static bool empty_pipe(struct end *end)
+{
+    while (end->left > 0) {
+        ssize_t done = peer_splice_out(end->pipe, fd_of(end), end->left);
+        if (done < 0 && errno == EAGAIN)
+            return true;
+        if (done < 0) {
+            hang_up(end);
+            return false;
+        }
+        end->left -= (size_t)done;
+    }
+    peer_pipe_give_back(&end->worker->pipes, end->pipe);
+    end->pipe = NULL;
+    return true;
+}
+
+/* As copy_from; but that splice took less than it may says nothing: there are pages in a pipe. */
+static bool splice_from(struct end *end)
+{
+    while (!end->ended && !end->to->pipe) {
+        struct peer_pipe *pipe = peer_pipe_take(&end->worker->pipes);
+        ssize_t done = peer_splice_in(fd_of(end), pipe);
+        if (done > 0) {
+            end->to->pipe = pipe;
+            end->to->left = (size_t)done;
+            if (!empty_pipe(end->to))
+                return false;
+            continue;
+        }
+        peer_pipe_give_back(&end->worker->pipes, pipe);
+        if (done == 0)
+            return end_of_stream(end);
+        if (errno == EAGAIN)
+            return true;
+        hang_up(end);
+        return false;
+    }
+    return true;
+}
+
+/* Through the buffer, as what is answered is, too. */
+static bool copy_from(struct end *end)
 {
     size_t size;
     struct protocol_bytes bytes;
@@ -170,7 +218,14 @@ static bool read_from(struct end *end)
     return true;
 }
 
-/* Then reads what came for it meanwhile. False: it is gone. */
+/* False: it is gone. */
+static bool read_from(struct end *end)
+{
+    const struct worker *worker = end->worker;
+    return worker->protocol || worker->options->copy ? copy_from(end) : splice_from(end);
+}
+
+/* False: it is gone. */
 static bool write_rest(struct end *end)
 {
     ssize_t done = write(fd_of(end), end->rest + end->begin, end->size - end->begin);
@@ -183,7 +238,17 @@ static bool write_rest(struct end *end)
         return true;
     free(end->rest);
     end->rest = NULL;
-    return read_from(end->to); /* the two are each other's */
+    return true;
+}
+
+/* Then reads what came for it meanwhile. False: it is gone. */
+static bool go_on_writing(struct end *end)
+{
+    if (!end->rest && !end->pipe)
+        return true;
+    if (!(end->pipe ? empty_pipe(end) : write_rest(end)))
+        return false;
+    return end->rest || end->pipe || read_from(end->to); /* the two are each other's */
 }
 
 static void connected(struct end *end)
@@ -208,7 +273,7 @@ static void on_event(int fd, short what, void *arg)
         end->closing = true;
     if (end->connecting)
         connected(end);
-    else if (!(what & EV_WRITE) || !end->rest || write_rest(end))
+    else if (!(what & EV_WRITE) || go_on_writing(end))
         read_from(end);
 }
 
@@ -264,6 +329,7 @@ static void dispatch(const struct peer_options *options, int fd, short events,
     worker->protocol = protocol_of(options->job);
     worker->base = make_base();
     event_assign(&worker->event, worker->base, fd, events, callback, worker);
+    event_assign(&worker->writable, worker->base, fd, EV_WRITE | EV_ET, callback, worker);
     add(&worker->event);
     event_base_dispatch(worker->base);
 }
@@ -295,8 +361,10 @@ static bool send_back(struct worker *worker, int fd)
 {
     if (sendto(fd, worker->buffer, worker->late, 0, (struct sockaddr *)&worker->from.sockaddr,
                worker->from.length) < 0 &&
-        errno == EAGAIN)
+        errno == EAGAIN) {
+        add(&worker->writable);
         return false;
+    }
     worker->late = 0;
     return true;
 }
@@ -314,7 +382,7 @@ static void on_datagrams(int fd, short what, void *arg)
 
 static void serve_datagrams(const struct peer_options *options, int fd)
 {
-    dispatch(options, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, on_datagrams);
+    dispatch(options, fd, EV_READ | EV_ET | EV_PERSIST, on_datagrams);
 }
 
 static void run_udp(const struct peer_options *options)

@@ -12,11 +12,13 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "pipe.h"
 #include "protocol.h"
 #include "state_threads/state_threads.h"
 
@@ -46,8 +48,14 @@ static void *converse(void *arg)
     st_netfd_t peer = arg;
     struct protocol_state state = {0};
     char buffer[PEER_READ_OWN];
-    ssize_t size;
-    while ((size = st_read(peer, buffer, sizeof(buffer), FOR_EVER)) > 0) {
+    ssize_t size = 0;
+    for (;;) {
+        /* Who has been answered has sent nothing yet as a rule, and a read would be in vain. */
+        if (size < (ssize_t)sizeof(buffer) && st_netfd_poll(peer, POLLIN, FOR_EVER) < 0)
+            break;
+        size = st_read(peer, buffer, sizeof(buffer), FOR_EVER);
+        if (size <= 0)
+            break;
         struct protocol_bytes reply = protocol_reply(protocol, &state, buffer, (size_t)size);
         if (reply.size > 0 && st_write(peer, reply.data, reply.size, FOR_EVER) < 0)
             break;
@@ -68,17 +76,65 @@ static void shut(st_netfd_t socket, int how)
     shutdown(st_netfd_fileno(socket), how);
 }
 
+/* All of what is in the pipe. False: the connection is broken. */
+static bool empty_into(st_netfd_t to, const struct peer_pipe *pipe, size_t size)
+{
+    while (size > 0) {
+        ssize_t done = peer_splice_out(pipe, st_netfd_fileno(to), size);
+        if (done > 0)
+            size -= (size_t)done;
+        else if (errno != EAGAIN || st_netfd_poll(to, POLLOUT, FOR_EVER) < 0)
+            return false;
+    }
+    return true;
+}
+
+/*
+ * What has come, through a pipe. As read does: how much that was, 0 for the end of the stream. The library
+ * changes to another thread only where this one waits, so all of them have their pipes from one list.
+ */
+static ssize_t splice_on(const struct direction *direction)
+{
+    static struct peer_pipe *spare;
+    struct peer_pipe *pipe;
+    ssize_t size;
+    for (;;) {
+        pipe = peer_pipe_take(&spare);
+        size = peer_splice_in(st_netfd_fileno(direction->from), pipe);
+        if (size > 0)
+            break;
+        peer_pipe_give_back(&spare, pipe);
+        if (size == 0 || errno != EAGAIN || st_netfd_poll(direction->from, POLLIN, FOR_EVER) < 0)
+            return size;
+    }
+    if (empty_into(direction->to, pipe, (size_t)size)) {
+        peer_pipe_give_back(&spare, pipe);
+        return size;
+    }
+    peer_pipe_close(pipe);
+    return -1;
+}
+
+/* The same through a buffer. */
+static ssize_t copy_on(const struct direction *direction, char *buffer)
+{
+    ssize_t size = st_read(direction->from, buffer, PEER_READ_SHARED, FOR_EVER);
+    if (size > 0 && st_write(direction->to, buffer, (size_t)size, FOR_EVER) < 0)
+        return -1;
+    return size;
+}
+
 /* If one direction breaks, so does the other; both threads are woken by that. */
-static void *copy(void *arg)
+static void *pass(void *arg)
 {
     struct direction *direction = arg;
-    char *buffer = malloc(PEER_READ_SHARED); /* as large as a thread's stack */
+    char *buffer = options->copy ? malloc(PEER_READ_SHARED) : NULL; /* as large as a stack */
     ssize_t size;
-    if (!buffer)
+    if (options->copy && !buffer)
         bench_die("memory");
-    while ((size = st_read(direction->from, buffer, PEER_READ_SHARED, FOR_EVER)) > 0)
-        if (st_write(direction->to, buffer, (size_t)size, FOR_EVER) < 0)
-            size = -1;
+    do
+        size = buffer ? copy_on(direction, buffer) : splice_on(direction);
+    while (size > 0);
     free(buffer);
     if (size == 0) {
         shut(direction->to, SHUT_WR);
@@ -89,12 +145,12 @@ static void *copy(void *arg)
     return NULL;
 }
 
-static void copy_both_ways(st_netfd_t client, st_netfd_t server)
+static void pass_both_ways(st_netfd_t client, st_netfd_t server)
 {
     struct direction there = {client, server};
     struct direction back = {server, client};
-    st_thread_t other = st_spawn(copy, &there, true);
-    copy(&back);
+    st_thread_t other = st_spawn(pass, &there, true);
+    pass(&back);
     st_thread_join(other, NULL);
 }
 
@@ -108,7 +164,7 @@ static void *pass_on(void *arg)
     peer_no_delay(fd);
     if (st_connect(server, (const struct sockaddr *)&options->to.sockaddr, (int)options->to.length,
                    FOR_EVER) == 0)
-        copy_both_ways(client, server);
+        pass_both_ways(client, server);
     st_netfd_close(server);
     st_netfd_close(client);
     return NULL;

@@ -6,20 +6,14 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bare_epoll.h"
+#include "pipe.h"
 
 #define ALL (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
-
-struct pipe {
-    struct pipe *next;
-    int read;
-    int write;
-};
 
 enum stage { FLOWING, ENDED, PASSED_ON }; /* the end of the stream, last of all */
 
@@ -29,12 +23,12 @@ struct end {
     struct end *to;
     int fd;
     enum stage stage;
-    bool closing;      /* it has been said that the end will come */
-    bool drained;      /* by the last read */
-    size_t kept;       /* bytes that `to` has not taken yet; while there are any, nothing is read */
-    struct pipe *pipe; /* that they are in */
-    char *rest;        /* or where they begin */
-    char *memory;      /* in what was allocated for them */
+    bool closing; /* it has been said that the end will come */
+    bool drained; /* by the last read */
+    size_t kept;  /* bytes that `to` has not taken yet; while there are any, nothing is read */
+    struct peer_pipe *pipe; /* that they are in */
+    char *rest;             /* or where they begin */
+    char *memory;           /* in what was allocated for them */
 };
 
 struct pair {
@@ -49,25 +43,16 @@ struct worker {
     int epoll;
     int listener;
     const struct peer_options *options;
-    struct pipe *pipes; /* empty ones */
+    struct peer_pipe *pipes; /* empty ones */
     struct pair *closed;
     struct epoll_event events[BARE_EVENTS];
     char buffer[PEER_READ_SHARED];
 };
 
-static void close_pipe(struct pipe *pipe)
-{
-    if (!pipe)
-        return;
-    close(pipe->read);
-    close(pipe->write);
-    free(pipe);
-}
-
 static void close_end(struct end *end)
 {
     close(end->fd);
-    close_pipe(end->pipe);
+    peer_pipe_close(end->pipe);
     free(end->memory);
 }
 
@@ -84,50 +69,22 @@ static void close_pair(struct worker *worker, struct pair *pair)
 
 /* ---- Through a pipe ------------------------------------------------------------------------------ */
 
-static struct pipe *make_pipe(void)
-{
-    int fds[2];
-    struct pipe *pipe = malloc(sizeof(*pipe));
-    if (!pipe || pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0)
-        bench_die("pipe");
-    *pipe = (struct pipe){.read = fds[0], .write = fds[1]};
-    return pipe;
-}
-
-static struct pipe *take_pipe(struct worker *worker)
-{
-    struct pipe *pipe = worker->pipes;
-    if (!pipe)
-        return make_pipe();
-    worker->pipes = pipe->next;
-    return pipe;
-}
-
 static void give_back_pipe(struct worker *worker, struct end *end)
 {
-    end->pipe->next = worker->pipes;
-    worker->pipes = end->pipe;
+    peer_pipe_give_back(&worker->pipes, end->pipe);
     end->pipe = NULL;
 }
 
-/* As read and write do. What could not be passed on stays in the pipe. */
+/* What could not be passed on stays in the pipe. */
 static ssize_t splice_in(struct worker *worker, struct end *end)
 {
-    if (!end->pipe)
-        end->pipe = take_pipe(worker);
-    ssize_t n = splice(end->fd, NULL, end->pipe->write, NULL, PEER_READ_SHARED,
-                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    end->pipe = peer_pipe_take(&worker->pipes);
+    ssize_t n = peer_splice_in(end->fd, end->pipe);
     if (n > 0)
         end->kept = (size_t)n;
     else
         give_back_pipe(worker, end);
     return n;
-}
-
-static ssize_t splice_out(struct end *end)
-{
-    return splice(end->pipe->read, NULL, end->to->fd, NULL, end->kept,
-                  SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
 
 /* ---- Through the buffer -------------------------------------------------------------------------- */
@@ -175,7 +132,7 @@ static void let_go(struct worker *worker, struct end *end)
 static bool pass_on(struct worker *worker, struct end *end)
 {
     while (end->kept > 0) {
-        ssize_t n = end->pipe ? splice_out(end) : copy_out(end);
+        ssize_t n = end->pipe ? peer_splice_out(end->pipe, end->to->fd, end->kept) : copy_out(end);
         if (n < 0) {
             if (errno != EAGAIN)
                 close_pair(worker, end->pair);

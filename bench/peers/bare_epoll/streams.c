@@ -1,8 +1,5 @@
 /*
  * echo, ping and http: for each message one read and one write and its share of an epoll_wait.
- *
- * The loop is compiled twice, for an echo and for what counts requests, so that an echo does not pay for what
- * it does not need.
  */
 #define _GNU_SOURCE
 
@@ -85,8 +82,7 @@ static bool answer(struct worker *worker, int fd, size_t size)
     return bytes.size == 0 || give(worker, fd, bytes.data, bytes.size);
 }
 
-static inline __attribute__((always_inline)) void converse(struct worker *worker, int fd,
-                                                           uint32_t events, bool is_echo)
+static void converse(struct worker *worker, int fd, uint32_t events)
 {
     ssize_t n;
     do {
@@ -96,7 +92,7 @@ static inline __attribute__((always_inline)) void converse(struct worker *worker
                 hang_up(fd);
             return;
         }
-        if (is_echo ? !give(worker, fd, worker->buffer, (size_t)n) : !answer(worker, fd, (size_t)n))
+        if (!answer(worker, fd, (size_t)n))
             return;
         /* A short read has drained the socket; but the end of the stream gives no further event. */
     } while (n == sizeof(worker->buffer) || events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
@@ -120,7 +116,7 @@ static void welcome(struct worker *worker)
         bench_die("accept");
 }
 
-static inline __attribute__((always_inline)) void loop(struct worker *worker, bool is_echo)
+static void loop(struct worker *worker)
 {
     for (;;) {
         int count = epoll_wait(worker->epoll, worker->events, BARE_EVENTS, -1);
@@ -132,7 +128,7 @@ static inline __attribute__((always_inline)) void loop(struct worker *worker, bo
             else if (events & EPOLLOUT)
                 go_on_writing(worker, fd);
             else
-                converse(worker, fd, events, is_echo);
+                converse(worker, fd, events);
         }
     }
 }
@@ -146,10 +142,7 @@ static void serve(const struct peer_options *options, int listener)
     worker->listener = listener;
     worker->protocol = protocol_of(options->job);
     watch(worker, EPOLL_CTL_ADD, listener, EPOLLIN);
-    if (strcmp(options->job, "echo") == 0)
-        loop(worker, true);
-    else
-        loop(worker, false);
+    loop(worker);
 }
 
 void bare_streams(const struct peer_options *options)

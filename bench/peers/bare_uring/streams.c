@@ -15,7 +15,8 @@
 #include "protocol.h"
 #include "ring.h"
 
-#define BUFFERS 1024u
+/* More of them would not stay in the cache: the kernel takes them in turn. */
+#define BUFFERS 256u
 /* Those who do not read must not have all of them: then there is something left for the others. */
 #define LENT_MAX (BUFFERS / 2)
 #define NONE UINT32_MAX

@@ -6,15 +6,6 @@
 
 #include "support/tools.h"
 
-struct protocol {
-    const char *name;
-    /* How many requests these bytes end. NULL: the request is the answer. */
-    size_t (*count)(struct protocol_state *state, const char *bytes, size_t size);
-    const char *answer;
-    size_t shortest; /* of what is counted as a request */
-    char *answers;   /* as many in a row as there can be in one read */
-};
-
 /* ---- Redis ------------------------------------------------------------------------------------- */
 
 static void number_line(struct protocol_state *state)
@@ -106,6 +97,7 @@ static struct protocol protocols[] = {
 static void prepare(struct protocol *protocol)
 {
     size_t length = strlen(protocol->answer);
+    protocol->length = length;
     size_t most = PROTOCOL_READ_MAX / protocol->shortest + 1;
     protocol->answers = malloc(most * length);
     if (!protocol->answers)
@@ -125,13 +117,4 @@ const struct protocol *protocol_of(const char *name)
         return protocol;
     }
     return NULL;
-}
-
-struct protocol_bytes protocol_reply(const struct protocol *protocol, struct protocol_state *state,
-                                     const void *bytes, size_t size)
-{
-    if (!protocol->count)
-        return (struct protocol_bytes){bytes, size};
-    size_t count = protocol->count(state, bytes, size);
-    return (struct protocol_bytes){protocol->answers, count * strlen(protocol->answer)};
 }
