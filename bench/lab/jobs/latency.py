@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from figures import Column, count
+from figures import Column, count, human
 from kinds import Available
 from lab import Lab
 from loads import lido_load
@@ -14,29 +14,34 @@ CONNECTIONS = 64
 
 def latency(lab: Lab) -> None:
     """Open loop at 30, 60 and 90 % of saturation: p50, p99, p99.9"""
-    kinds = lab.doing("echo")
     if lab.kind("lido") is None:
         lab.report.skip("latency", "lido's server is not built")
         return
-    full = saturation(lab)
     lab.report.heading(
         f"Latency of an echo of 64 B, open loop, {CONNECTIONS} connections, 1 worker; 100 % is what lido"
-        f" answers in a closed loop: {full:.0f} requests per second"
+        " answers in a closed loop, measured in each round anew: a shared machine is not always as fast"
     )
     for share in SHARES:
-        rate = full * share / 100
-        columns = {name: Column(label, "us") for name, label in QUANTILES.items()}
-        answered, lateness = Column("answered", "%"), Column("sent late, p99", "us")
-        for kind in lab.in_turn(kinds):
-            # A sleeping core takes longer to wake than a request takes; this one has nothing else to do.
-            spin = ["--spin"] if lab.machine.pinned else []
-            load = ("--rate", f"{rate:.0f}", *spin)
-            result = echo_load(lab, kind, CONNECTIONS, 2 * lab.seconds, *load)
-            for name, column in columns.items():
-                column.add(kind.name, result["latency_ns"][name] / 1000)
-            answered.add(kind.name, 100 * result["rate"] / rate)
-            lateness.add(kind.name, result["send_lateness_ns"]["p99"] / 1000)
-        lab.report.table("latency", f"{share} %", [*columns.values(), answered, lateness])
+        lab.report.table("latency", f"{share} %", latencies(lab, share))
+
+
+def latencies(lab: Lab, share: int) -> list[Column]:
+    kinds = lab.doing("echo")
+    columns = {name: Column(label, "us") for name, label in QUANTILES.items()}
+    answered, lateness = Column("answered", "%"), Column("sent late, p99", "us")
+    # A sleeping core takes longer to wake than a request takes; this one has nothing else to do.
+    spin = ["--spin"] if lab.machine.pinned else []
+    for number, kind in enumerate(lab.in_turn(kinds)):
+        if number % len(kinds) == 0:
+            rate = saturation(lab) * share / 100
+            lab.report.say(f"    {share} %: {human(rate)} requests per second")
+        load = ("--rate", f"{rate:.0f}", *spin)
+        result = echo_load(lab, kind, CONNECTIONS, 2 * lab.seconds, *load)
+        for name, column in columns.items():
+            column.add(kind.name, result["latency_ns"][name] / 1000)
+        answered.add(kind.name, 100 * result["rate"] / rate)
+        lateness.add(kind.name, result["send_lateness_ns"]["p99"] / 1000)
+    return [*columns.values(), answered, lateness]
 
 
 def fairness(lab: Lab) -> None:
