@@ -56,20 +56,21 @@ class Lab:
         self.report.skip(job, f"{case}: a process may have only {self.machine.descriptors} descriptors here")
         return False
 
-    def programs(self, job: str, workers: int, own: dict[str, list[str]]) -> dict[str, list[str]]:
+    def programs(
+        self, job: str, workers: int, repeat: int, own: dict[str, list[str]]
+    ) -> dict[str, list[str]]:
         """By kind, the commands of a job without a server. `own`: lido's, whose server does no such job."""
         commands = {name: command for name, command in own.items() if self.kind(name)}
-        return commands | {kind.name: kind.command(job, workers) for kind in self.doing(job, workers)}
+        commands |= {kind.name: kind.command(job, workers) for kind in self.doing(job, workers)}
+        return {name: [*command, "--repeat", str(repeat)] for name, command in commands.items()}
 
-    def run_in_turn(
-        self, commands: dict[str, list[str]], repeat: int, what: str = "time"
-    ) -> dict[str, Column]:
+    def run_in_turn(self, commands: dict[str, list[str]], what: str = "time") -> dict[str, Column]:
         """Programs that print figures of their own, a column for each name. What a program does not do, its
         kind has not."""
         columns: dict[str, Column] = {}
         for name, command in self.in_turn(list(commands.items())):
             # Not pinned: one worker has helpers in other threads, as its peers have.
-            for figure in figures_in(run([*command, "--repeat", str(repeat)], self.machine.all_cpus)):
+            for figure in figures_in(run(command, self.machine.all_cpus)):
                 columns.setdefault(figure.name, Column(what, "ns")).add(name, figure.median)
         return columns
 

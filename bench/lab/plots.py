@@ -190,7 +190,8 @@ def sched(figures: list[dict], output: Path) -> bool:
         "State Threads": "#a0a0a0",
     }
     costs = {name: pick(figures, "sched", f"{name}, 1 worker", "time") for name in names}
-    if not any(costs.values()):
+    shown = {kind: rgb for kind, rgb in shown.items() if any(kind in cost for cost in costs.values())}
+    if not shown:
         return False
     rows = "\n".join(
         f'"{name}" '

@@ -39,9 +39,8 @@ LIMITS = {
 def sched(lab: Lab) -> None:
     """Spawning, yielding, messages, blocking sections: tokio's scheduler benchmarks and more, 1 and 2 workers"""
     lab.report.heading("Schedulers: time per operation")
-    repeat = 3 if lab.quick else 5
     for workers in (1, 2):
-        for name, column in lab.run_in_turn(commands(lab, workers), repeat).items():
+        for name, column in lab.run_in_turn(commands(lab, workers)).items():
             case = f"{name}, {count(workers, 'worker')}"
             lab.report.table("sched", case, [column])
             judge(lab, case, name, workers, column)
@@ -51,7 +50,7 @@ def sched(lab: Lab) -> None:
         for kind, command in commands(lab, 1).items()
         if kind in SECTIONED
     }
-    for name, column in lab.run_in_turn(spinning, repeat, "CPU").items():
+    for name, column in lab.run_in_turn(spinning, "CPU").items():
         lab.report.table("sched", f"{name}, CPU, 1 worker", [column])
 
 
@@ -60,7 +59,7 @@ def commands(lab: Lab, workers: int) -> dict[str, list[str]]:
         kind: [lab.program("bench/sched"), "--scheduler", scheduler, "--workers", str(workers)]
         for kind, scheduler in (("lido", "io-pool"), ("lido stealing", "work-stealing"))
     }
-    return lab.programs("sched", workers, ours)
+    return lab.programs("sched", workers, 3 if lab.quick else 5, ours)
 
 
 def best_of_tokio(costs: dict[str, list[float]]) -> str | None:

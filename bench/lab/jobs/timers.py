@@ -9,6 +9,6 @@ def timers(lab: Lab) -> None:
     """A million timers: armed, cancelled, fired"""
     lab.report.heading("A million timers: CPU time for each")
     ours = {"lido": [lab.program("bench/lido_timers"), "timers"]}
-    for name, column in lab.run_in_turn(lab.programs("timers", 1, ours), 1).items():
+    for name, column in lab.run_in_turn(lab.programs("timers", 1, 1, ours)).items():
         if name in TITLES:
             lab.report.table("timers", TITLES[name], [column])
