@@ -10,12 +10,16 @@ Series = list[float]
 
 
 class Ratio(Series):
-    """Of two series, round by round. Its middle is the ratio of their medians: what the reader of a table finds
-    who divides two of its cells."""
+    """Of two series, round by round.
 
-    def __init__(self, numerator: Series, denominator: Series) -> None:
+    `paired`: both sides took turns of milliseconds in each round, so what slowed it down slowed both, and the
+    middle is the median of the rounds. Otherwise seconds or a minute lie between them, and the middle is the
+    ratio of the medians: what the reader of a table finds who divides two of its cells.
+    """
+
+    def __init__(self, numerator: Series, denominator: Series, paired: bool) -> None:
         super().__init__(a / b for a, b in zip(numerator, denominator, strict=True))
-        self.middle = median(numerator) / median(denominator)
+        self.middle = median(self) if paired else median(numerator) / median(denominator)
 
 
 def middle(values: Series) -> float:
@@ -24,10 +28,11 @@ def middle(values: Series) -> float:
 
 @dataclass
 class Column:
-    """One property of several kinds of server: a series each."""
+    """One property of several kinds of server: a series each. `paired`: see Ratio."""
 
     what: str
     unit: str
+    paired: bool = False
     series: dict[str, Series] = field(default_factory=dict)
 
     def add(self, kind: str, value: float) -> None:

@@ -89,8 +89,9 @@ class Lab:
         self, kinds: list[Available], workers: int, connections: int, size: int = 64
     ) -> list[Column]:
         """As many servers at a time as the load has descriptors for, which take turns of milliseconds."""
-        cpu, rate = Column("CPU/request", "ns"), Column("rate", "1/s")
         together = max(1, (self.machine.descriptors - SPARE_DESCRIPTORS) // connections)
+        paired = len(kinds) <= together
+        cpu, rate = Column("CPU/request", "ns", paired), Column("rate", "1/s", paired)
         for number in range(self.rounds):
             turn = kinds if number % 2 == 0 else kinds[::-1]
             for first in range(0, len(kinds), together):

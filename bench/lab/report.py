@@ -50,7 +50,7 @@ class Report:
     def _compare(self, job: str, case: str, kind: str, column: Column) -> str:
         if kind == REFERENCE or REFERENCE not in column.series:
             return ""
-        ratios = Ratio(column.series[kind], column.series[REFERENCE])
+        ratios = Ratio(column.series[kind], column.series[REFERENCE], column.paired)
         figure = Figure(job, case, kind, f"{column.what} x {REFERENCE}", "x", ratios)
         self.figures.append(figure)
         return with_range(figure, 2)

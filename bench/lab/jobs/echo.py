@@ -46,7 +46,7 @@ def echo_case(lab: Lab, case: str, workers: int, connections: int, size: int) ->
                 case,
                 f"{kind} / bare epoll",
                 "x",
-                Ratio(costs[kind], costs["bare epoll"]),
+                Ratio(costs[kind], costs["bare epoll"], columns[0].paired),
                 limit if connections in (64, 1000) else None,
             )
 
@@ -79,7 +79,9 @@ def growth(lab: Lab) -> None:
                 f"{workers} workers",
                 f"{kind.name}: {workers} workers / 1",
                 "x",
-                Ratio(costs.series[f"{kind.name} x {workers}"], costs.series[f"{kind.name} x 1"]),
+                Ratio(
+                    costs.series[f"{kind.name} x {workers}"], costs.series[f"{kind.name} x 1"], paired=True
+                ),
                 1.05 if kind.name == "lido" else None,
             )
 

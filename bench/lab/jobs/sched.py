@@ -85,7 +85,7 @@ def judge(lab: Lab, case: str, name: str, workers: int, column: Column) -> None:
                 case,
                 f"{tokio} / {ours}",
                 "x",
-                Ratio(costs[tokio], costs[ours]),
+                Ratio(costs[tokio], costs[ours], paired=False),
                 4.0 if name in FOUR_TIMES else 1.0,
                 least=True,
             )
