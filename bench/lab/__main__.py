@@ -8,6 +8,7 @@ whether the goals were met. Ctrl-C ends the run with what there is by then.
 """
 
 import argparse
+import shlex
 import signal
 import sys
 import time
@@ -100,7 +101,7 @@ def look_around(options: argparse.Namespace, report: Report) -> tuple[Lab, dict]
     about = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": machine.commit,
-        "command": " ".join(["./dev bench", *sys.argv[1:]]),
+        "command": shlex.join(["./dev", "bench", *sys.argv[1:]]),
         "quick": options.quick,
         "machine": machine.as_json(),
         "peers": {kind.name: kind.version for kind in kinds},

@@ -43,6 +43,7 @@ def publish(paths: list[Path], folder: Path, say: Callable[[str], None]) -> None
         cases = {(figure["job"], figure["case"]) for figure in run["figures"]}
         run["figures"] = [f for f in run["figures"] if (f["job"], f["case"]) not in seen]
         seen |= cases
+    runs = [run for run in runs if run["figures"]]
     folder.mkdir(parents=True, exist_ok=True)
     draw([figure for run in runs for figure in run["figures"]], folder, say)
     (folder / "figures.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
