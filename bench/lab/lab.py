@@ -44,10 +44,15 @@ class Lab:
         """Not pinned, even if it has one worker."""
         return Server(kind.command(job, workers, *further), self.machine.all_cpus)
 
-    def in_turn(self, things: list[T]) -> Iterator[T]:
-        """Round after round, there and back again: so none always has the same neighbour before it."""
+    def turns(self, things: list[T]) -> Iterator[list[T]]:
+        """Their order in each round: there and back again, so none always has the same neighbour before it."""
         for number in range(self.rounds):
-            yield from things if number % 2 == 0 else reversed(things)
+            yield things if number % 2 == 0 else things[::-1]
+
+    def in_turn(self, things: list[T]) -> Iterator[T]:
+        """Round after round."""
+        for turn in self.turns(things):
+            yield from turn
 
     def has_room(self, job: str, case: str, connections: int) -> bool:
         """Whether a process may have so many connections here; otherwise says that the case is skipped."""
@@ -92,11 +97,10 @@ class Lab:
         together = max(1, (self.machine.descriptors - SPARE_DESCRIPTORS) // connections)
         paired = len(kinds) <= together
         cpu, rate = Column("CPU/request", "ns", paired), Column("rate", "1/s", paired)
-        for number in range(self.rounds):
-            turn = kinds if number % 2 == 0 else kinds[::-1]
+        for seed, turn in enumerate(self.turns(kinds), start=1):
             for first in range(0, len(kinds), together):
                 group = turn[first : first + together]
-                costs = self._echo_round(group, workers, connections, size, number + 1)
+                costs = self._echo_round(group, workers, connections, size, seed)
                 for kind, cost in zip(group, costs, strict=True):
                     cpu.add(kind.name, cost.cpu_ns)
                     rate.add(kind.name, cost.rate)

@@ -56,7 +56,7 @@ def growth(lab: Lab) -> None:
     lab.report.heading("Workers: CPU time of the server per echo of 64 B, 64 connections, not pinned")
     kinds = [kind for kind in (lab.kind("lido"), lab.kind("bare epoll")) if kind]
     costs = Column("CPU/request", "ns")
-    for number in range(lab.rounds):
+    for seed in range(1, lab.rounds + 1):
         with ExitStack() as stack:
             cases = [(kind, workers) for kind in kinds for workers in (1, 2, 4)]
             # All of them on all CPUs: one worker that is pinned is another thing.
@@ -68,7 +68,7 @@ def growth(lab: Lab) -> None:
                 [Target(server, 64) for server in servers],
                 lab.machine.all_cpus,
                 lab.seconds,
-                number + 1,
+                seed,
             )
         for (kind, workers), cost in zip(cases, found, strict=True):
             costs.add(f"{kind.name} x {workers}", cost.cpu_ns)

@@ -26,21 +26,20 @@ def latency(lab: Lab) -> None:
 
 
 def latencies(lab: Lab, share: int) -> list[Column]:
-    kinds = lab.doing("echo")
     columns = {name: Column(label, "us") for name, label in QUANTILES.items()}
     answered, lateness = Column("answered", "%"), Column("sent late, p99", "us")
     # A sleeping core takes longer to wake than a request takes; this one has nothing else to do.
     spin = ["--spin"] if lab.machine.pinned else []
-    for number, kind in enumerate(lab.in_turn(kinds)):
-        if number % len(kinds) == 0:
-            rate = saturation(lab) * share / 100
-            lab.report.say(f"    {share} %: {human(rate)} requests per second")
-        load = ("--rate", f"{rate:.0f}", *spin)
-        result = echo_load(lab, kind, CONNECTIONS, 2 * lab.seconds, *load)
-        for name, column in columns.items():
-            column.add(kind.name, result["latency_ns"][name] / 1000)
-        answered.add(kind.name, 100 * result["rate"] / rate)
-        lateness.add(kind.name, result["send_lateness_ns"]["p99"] / 1000)
+    for turn in lab.turns(lab.doing("echo")):
+        rate = saturation(lab) * share / 100
+        lab.report.say(f"    {share} %: {human(rate)} requests per second")
+        for kind in turn:
+            load = ("--rate", f"{rate:.0f}", *spin)
+            result = echo_load(lab, kind, CONNECTIONS, 2 * lab.seconds, *load)
+            for name, column in columns.items():
+                column.add(kind.name, result["latency_ns"][name] / 1000)
+            answered.add(kind.name, 100 * result["rate"] / rate)
+            lateness.add(kind.name, result["send_lateness_ns"]["p99"] / 1000)
     return [*columns.values(), answered, lateness]
 
 
