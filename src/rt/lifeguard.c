@@ -182,12 +182,26 @@ static uint64_t after(uint64_t now, uint64_t timeout)
     return timeout == LIDO__FOREVER ? LIDO__FOREVER : now + timeout;
 }
 
+/* Nobody was to be looked at, and now somebody is. SEQ_CST: pairs with the exchange in lido__lifeguard_watch. */
+static bool somebody_has_woken(const struct lido_runtime *runtime)
+{
+    return pace_of(runtime) != LIDO__FOREVER &&
+           !lido__load(&runtime->pool.unwatched, LIDO__SEQ_CST);
+}
+
+/*
+ * Whether the workers are to be looked at now; `due`: when, or FOREVER. Sections may keep the lifeguard awake all the
+ * time, so what it is told while it is awake must count as well as what wakes it.
+ */
+static bool is_due(const struct lido_runtime *runtime, uint64_t due, uint64_t now)
+{
+    return due == LIDO__FOREVER ? somebody_has_woken(runtime) : now >= due;
+}
+
 /* Whether something has begun that the lifeguard was not told of, as it seemed to be awake. */
 static bool has_missed(struct lido_runtime *runtime, uint64_t timeout)
 {
-    /* Pairs with the exchange in lido__lifeguard_watch. */
-    if (timeout == LIDO__FOREVER && pace_of(runtime) != LIDO__FOREVER &&
-        !lido__load(&runtime->pool.unwatched, LIDO__SEQ_CST))
+    if (timeout == LIDO__FOREVER && somebody_has_woken(runtime))
         return true;
     for (unsigned i = 0; i < runtime->pool.count; i++)
         if (lido__section_seen(&runtime->pool.workers[i]))
@@ -218,13 +232,12 @@ static void stand_watch(void *arg)
     while (!is_over(guard)) {
         uint64_t now = lido__clock_now();
         nap = look_at_sections(runtime, now) ? NAP_NS : 2 * nap;
-        if (now >= due)
+        if (is_due(runtime, due, now))
             due = after(now, look_at_workers(runtime, now));
         if (nap <= NAP_MAX_NS) {
             lido__futex_wait(&guard->watch, LIDO__WATCH_AWAKE, nap);
         } else {
             bool undisturbed = sleep_fully(runtime, due == LIDO__FOREVER ? due : due - now);
-            due = due == LIDO__FOREVER ? 0 : due;
             /* Nothing has begun: it may sleep on at once. */
             nap = undisturbed ? NAP_MAX_NS : NAP_NS;
         }

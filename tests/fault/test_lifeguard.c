@@ -1,4 +1,7 @@
-/* The lifeguard, called by a worker while its runtime comes to its end: it is not left behind. */
+/*
+ * The lifeguard where the system refuses threads: it rescues although a section goes on that cannot be given away. And
+ * called by a worker while its runtime comes to its end: it is not left behind.
+ */
 #include <errno.h>
 
 #include "base/fault.h"
@@ -96,9 +99,87 @@ static void a_runtime_that_ends_at_once_leaves_no_lifeguard(void **state)
     }
 }
 
+/* ---- A section that is seen at each look --------------------------------------------------------- */
+
+struct scene {
+    struct gate gate; /* of the section */
+    struct flag rescued;
+};
+
+static int pass(void *arg)
+{
+    gate_pass(&((struct scene *)arg)->gate);
+    return 0;
+}
+
+static int block(void *arg)
+{
+    return lido_blocking(pass, arg);
+}
+
+static int raise_rescued(void *arg)
+{
+    flag_raise(&((struct scene *)arg)->rescued);
+    return 0;
+}
+
+/* Five seconds: on a machine that is busy the lifeguard may be late, but it is not off. */
+static int compute_until_rescued(void *arg)
+{
+    const struct scene *scene = arg;
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    uint64_t until = lido_now() + 5000000000u;
+    options.placement = LIDO_PLACE_LOCAL;
+    options.mobility = LIDO_RESCUABLE;
+    check_int(lido_spawn_with(NULL, raise_rescued, arg, &options), 0);
+    while (!flag_is_up(&scene->rescued) && lido_now() < until) {}
+    check(flag_is_up(&scene->rescued));
+    return 0;
+}
+
+/* So that tasks are shared, and nobody is awake any more for the lifeguard to look at. */
+static void share_and_sleep(lido_runtime *runtime)
+{
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    lido_task *task;
+    options.mobility = LIDO_RESCUABLE;
+    check_int(lido_runtime_spawn_with(runtime, &task, nothing, NULL, &options), 0);
+    check_int(lido_join(task, NULL), 0);
+    while (!lido__load(&runtime->pool.unwatched, LIDO__ACQUIRE))
+        lido__thread_yield();
+}
+
+/* The section keeps its worker, for there is no other thread to carry that. */
+static void rescue_beside_a_section(bool shared_before)
+{
+    struct scene scene = {0};
+    lido_runtime *runtime = runtime_by("io-pool", 3);
+    if (shared_before)
+        share_and_sleep(runtime);
+    /* The lifeguard's own comes first, if it has not come. */
+    lido__fault_plan_from("pthread_create", shared_before ? 1 : 2, -EAGAIN);
+    lido_task *blocked = runtime_start_pinned(runtime, 2, block, &scene);
+    while (!lido__fault_hit())
+        lido__thread_yield();
+    lido_task *computing = runtime_start_pinned(runtime, 0, compute_until_rescued, &scene);
+    check_int(lido_join(computing, NULL), 0);
+    gate_open(&scene.gate);
+    check_int(lido_join(blocked, NULL), 0);
+    lido__fault_clear();
+    runtime_end(runtime);
+}
+
+static void sections_do_not_keep_the_lifeguard_from_rescuing(void **state)
+{
+    (void)state;
+    rescue_beside_a_section(false);
+    rescue_beside_a_section(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sections_do_not_keep_the_lifeguard_from_rescuing),
         cmocka_unit_test(a_runtime_that_is_not_built_leaves_no_lifeguard),
         cmocka_unit_test(a_runtime_that_ends_at_once_leaves_no_lifeguard),
     };
