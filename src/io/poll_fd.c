@@ -54,10 +54,11 @@ static int await_event(struct lido__worker *worker, struct lido__handle *handle,
     }
     int r = 0;
     for (size_t i = 0; i < count; i++) {
+        struct lido__backoff backoff = {0};
         /* The other op may be on its way back, in the hands of the worker that this task has left. */
         while (lido__op_state(&ops[i]) != LIDO__OP_SETTLED &&
                !worker->reactor->ops->cancel(worker->reactor, &ops[i], 0))
-            lido__thread_yield();
+            lido__backoff(&backoff);
         r = ops[i].result < 0 ? (int)ops[i].result : r;
     }
     return r;

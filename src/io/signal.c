@@ -49,9 +49,10 @@ static uint64_t bit_of(int signal)
 /* With all signals blocked, or in the handler. */
 static void lock(void)
 {
+    struct lido__backoff backoff = {0}; /* async-signal-safe */
     /* Acquire: pairs with the release in unlock. */
     while (lido__exchange(&signals.lock, 1, LIDO__ACQUIRE))
-        lido__thread_yield();
+        lido__backoff(&backoff);
 }
 
 static void unlock(void)

@@ -6,7 +6,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "os/call.h"
+
+static inline void lido__hot_relax(void)
+{
+    lido__fence_light();
+}
 
 static inline ssize_t lido__hot_read(int fd, void *buffer, size_t bytes)
 {

@@ -39,6 +39,12 @@ static inline long lido__syscall5(long number, long a, long b, long c, long d, l
     return result;
 }
 
+/* Tells the cpu that this is a loop that waits for another one. */
+static inline void lido__hot_relax(void)
+{
+    __asm__ volatile("pause" ::: "memory");
+}
+
 static inline ssize_t lido__hot_read(int fd, void *buffer, size_t bytes)
 {
     return lido__syscall3(SYS_read, fd, (long)buffer, (long)bytes);

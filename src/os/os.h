@@ -20,6 +20,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "os/backoff.h"
 #include "os/transfer.h"
 
 /* ---- Clock ------------------------------------------------------------------------------------ */
@@ -79,7 +80,7 @@ void lido__thread_set_name(const char *name);
    some 50 us later, with others. */
 void lido__thread_sleep_precisely(void);
 
-/* Lets another thread run that this one waits for. */
+/* Lets another thread run. Not to wait for one in a loop, which is what lido__backoff is for. */
 void lido__thread_yield(void);
 
 /* The lowest address and the size of the calling thread's stack. -ENOMEM. */

@@ -366,18 +366,20 @@ static void take(struct lido__handle *handle, unsigned side, struct lido__fifo *
     uintptr_t *where = &handle->side[side];
     /* Acquire: pairs with the release in let_go. */
     uintptr_t word = lido__load(where, LIDO__ACQUIRE);
+    struct lido__backoff backoff = {0};
     while (word & LIDO__SIDE_TRYING ||
            !lido__cas(where, &word, LIDO__SIDE_HUNG, LIDO__ACQ_REL, LIDO__ACQUIRE)) {
         if (word & LIDO__SIDE_TRYING) {
-            lido__thread_yield();
+            lido__backoff(&backoff);
             word = lido__load(where, LIDO__ACQUIRE);
         }
     }
     struct lido__op *op = lido__side_op(word);
     if (!op)
         return;
+    backoff = (struct lido__backoff){0};
     while (word & LIDO__SIDE_WHAT && lido__op_state(op) != LIDO__OP_READY)
-        lido__thread_yield();
+        lido__backoff(&backoff);
     lido__fifo_push(taken, &op->link);
 }
 

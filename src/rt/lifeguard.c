@@ -289,10 +289,11 @@ void lido__lifeguard_call(struct lido__worker *worker)
 void lido__lifeguard_fini(struct lido__lifeguard *guard)
 {
     uint32_t watch = LIDO__WATCH_ABSENT;
+    struct lido__backoff backoff = {0};
     while (!lido__cas(&guard->watch, &watch, LIDO__WATCH_OVER, LIDO__ACQ_REL, LIDO__ACQUIRE)) {
         if (watch != LIDO__WATCH_STARTING)
             continue;
-        lido__thread_yield();
+        lido__backoff(&backoff);
         watch = LIDO__WATCH_ABSENT;
     }
     if (watch == LIDO__WATCH_ABSENT)

@@ -68,10 +68,12 @@ static bool is_out(struct lido__gate *gate)
 
 void lido__gate_seize(struct lido__gate *gate)
 {
+    struct lido__backoff backoff = {0};
     while (!want(gate))
-        lido__thread_yield();
+        lido__backoff(&backoff);
+    backoff = (struct lido__backoff){0};
     while (!is_out(gate))
-        lido__thread_yield();
+        lido__backoff(&backoff);
 }
 
 bool lido__gate_try_seize(struct lido__gate *gate)

@@ -25,8 +25,9 @@ static uint32_t sleeping_in(uint64_t word)
 /* Acquire and release: each holder sees what the one before has done to the list and the idlers. */
 static void lock(struct lido__idle *idle)
 {
+    struct lido__backoff backoff = {0};
     while (lido__exchange(&idle->lock, 1, LIDO__ACQUIRE))
-        lido__thread_yield();
+        lido__backoff(&backoff);
 }
 
 static void unlock(struct lido__idle *idle)

@@ -23,8 +23,9 @@ void lido__worker_mail(struct lido__worker *worker, struct lido__link *link)
  */
 void lido__worker_settle_wakes(struct lido__worker *worker)
 {
+    struct lido__backoff backoff = {0};
     while (lido__load(&worker->wakes_done, LIDO__ACQUIRE) != worker->wakes_owed)
-        lido__thread_yield();
+        lido__backoff(&backoff);
 }
 
 void lido__worker_order(struct lido__worker *worker, uint32_t orders)

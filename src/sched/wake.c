@@ -125,13 +125,14 @@ void lido__op_give_up(struct lido__worker *worker, struct lido__op *op)
 {
     struct lido__reactor *reactor = worker->reactor;
     enum lido__op_state state;
+    struct lido__backoff backoff = {0};
     while ((state = lido__op_state(op)) != LIDO__OP_SETTLED) {
         if (state == LIDO__OP_READY && reactor->ops->retry(reactor, op))
             return;
         if (reactor->ops->cancel(reactor, op, -EAGAIN))
             return;
         /* Another worker's thread hands it back just now, or somebody's closes the handle. */
-        lido__thread_yield();
+        lido__backoff(&backoff);
     }
 }
 

@@ -1,5 +1,8 @@
 #include "sync/biased.h"
 
+#include "base/assert.h"
+#include "base/fork.h"
+
 /* How often in a row a worker takes the lock until it is the favourite, the first time. */
 #define STREAK_FIRST 1024u
 /* After so many times twice that often, it is not tried any more. */
@@ -10,9 +13,10 @@ static void end_bias(struct lido__biased *lock)
 {
     lido__store(&lock->favourite, NULL, LIDO__RELAXED);
     lido__barrier_all();
+    struct lido__backoff backoff = {0};
     while (lido__load(&lock->inside, LIDO__ACQUIRE)) {
         LIDO__ASSERT(!lido__forked); /* who is inside is not in the child */
-        lido__thread_yield();
+        lido__backoff(&backoff);
     }
     lock->lost++;
     lock->streak = 0;

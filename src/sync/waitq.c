@@ -2,14 +2,37 @@
 
 #include <errno.h>
 
+#include "base/assert.h"
+#include "base/fork.h"
+
 /* ---- The word ------------------------------------------------------------------------------------- */
 
+static uint32_t await_change(const uint32_t *word, struct lido__backoff *backoff)
+{
+    LIDO__ASSERT(!lido__forked); /* the thread that holds it is not in the child */
+    lido__backoff(backoff);
+    return lido__load(word, LIDO__ACQUIRE);
+}
+
+uint32_t lido__word_settled_slowly(const uint32_t *word)
+{
+    struct lido__backoff backoff = {0};
+    uint32_t value;
+    do
+        value = await_change(word, &backoff);
+    while (value & LIDO__BUSY);
+    return value;
+}
+
+/* With one backoff for all of it: a thread that loses a race for the word does not begin anew. */
 uint32_t lido__word_lock_slowly(uint32_t *word)
 {
-    uint32_t old;
-    do {
-        old = lido__word_settled(word);
-    } while (!lido__cas(word, &old, old | LIDO__BUSY, LIDO__ACQUIRE, LIDO__RELAXED));
+    struct lido__backoff backoff = {0};
+    uint32_t old = lido__load(word, LIDO__ACQUIRE);
+    while (old & LIDO__BUSY ||
+           !lido__cas(word, &old, old | LIDO__BUSY, LIDO__ACQUIRE, LIDO__ACQUIRE))
+        if (old & LIDO__BUSY)
+            old = await_change(word, &backoff);
     return old;
 }
 

@@ -10,8 +10,9 @@
  *     WAITERS  the queue is not empty.
  *
  * Fast paths are one compare-and-swap, from a word without BUSY. The word is held for a few instructions,
- * never across a wait, by any thread; so a spinlock will do. (A queue with a lock beside the word was
- * rejected: two words to keep in step, and nobody could say when the object may be freed.)
+ * never across a wait, by any thread; so a spinlock will do, and a wait for a holder that has lost its cpu soon
+ * sleeps (os/backoff.h). (A queue with a lock beside the word was rejected: two words to keep in step, and
+ * nobody could say when the object may be freed.)
  *
  * A waiter is a node on the stack of the one who waits, or embedded in its future. Waiters are *granted* what
  * they wait for, by whoever has it, while the word is held: a permit, a message, a mutex. A waiter that is
@@ -29,9 +30,7 @@
 
 #include <lido.h>
 
-#include "base/assert.h"
 #include "base/atomic.h"
-#include "base/fork.h"
 #include "fiber/fiber.h"
 #include "os/os.h"
 
@@ -94,15 +93,15 @@ static inline void lido__word_unlock(uint32_t *word, uint32_t value)
     lido__store(word, value, LIDO__RELEASE);
 }
 
+uint32_t lido__word_settled_slowly(const uint32_t *word);
+
 /* The word when nobody holds it. Acquire: what the last holder did is over, and seen. */
 static inline uint32_t lido__word_settled(const uint32_t *word)
 {
-    uint32_t value;
-    while ((value = lido__load(word, LIDO__ACQUIRE)) & LIDO__BUSY) {
-        LIDO__ASSERT(!lido__forked); /* who holds it is not in the child */
-        lido__thread_yield();
-    }
-    return value;
+    uint32_t value = lido__load(word, LIDO__ACQUIRE);
+    if (__builtin_expect(!(value & LIDO__BUSY), 1))
+        return value;
+    return lido__word_settled_slowly(word);
 }
 
 /* ---- The queue. The word is held ------------------------------------------------------------------ */

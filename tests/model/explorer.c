@@ -21,6 +21,7 @@
 
 #include "choices.h"
 #include "crash.h"
+#include "os/backoff.h"
 #include "regions.h"
 #include "report.h"
 #include "trace.h"
@@ -208,6 +209,13 @@ MODEL_UNSEEN void model_yield(void)
         return;
     switch_to(world.starting ? NOBODY : next_thread_after_yield(world.current));
     record("yield", NULL);
+}
+
+/* Every wait for another thread. */
+MODEL_UNSEEN void lido__backoff(struct lido__backoff *backoff)
+{
+    (void)backoff;
+    model_yield();
 }
 
 MODEL_UNSEEN unsigned model_choose(unsigned options)
