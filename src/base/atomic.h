@@ -14,6 +14,11 @@
 /* Marks a struct field that is accessed by more than one thread, and only through this file. */
 #define lido__shared
 
+/* Whether two fields of a struct lie in different cache lines, so that writers of the one do not take
+   the other from its readers. The struct is aligned to a line. */
+#define LIDO__APART(type, a, b)                                                                    \
+    (__builtin_offsetof(type, a) / 64 != __builtin_offsetof(type, b) / 64)
+
 #define LIDO__RELAXED __ATOMIC_RELAXED
 #define LIDO__ACQUIRE __ATOMIC_ACQUIRE
 #define LIDO__RELEASE __ATOMIC_RELEASE

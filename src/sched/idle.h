@@ -51,12 +51,21 @@ struct lido__idler {
     bool called;            /* taken off the stack by a call, and counted as searching */
 };
 
+/*
+ * A cache line for each: the word is read at each turn by all who have work, those who want the lock
+ * write it again and again, and the stack is written by the one who has it.
+ */
 struct lido__idle {
     lido__shared uint64_t word __attribute__((aligned(64))); /* searching; idle in the high half */
-    lido__shared uint32_t lock;
-    struct lido__node stack; /* of idlers; the last slept last */
-    unsigned workers;
+    unsigned workers;                                        /* read with the word */
+    lido__shared uint32_t lock __attribute__((aligned(64)));
+    struct lido__node stack __attribute__((aligned(64))); /* of idlers; the last slept last */
 };
+
+_Static_assert(LIDO__APART(struct lido__idle, word, lock) &&
+                   LIDO__APART(struct lido__idle, lock, stack) &&
+                   LIDO__APART(struct lido__idle, word, stack),
+               "as said above");
 
 #define LIDO__IDLE_SEARCHING ((uint64_t)1)
 #define LIDO__IDLE_SLEEPING ((uint64_t)1 << 32)

@@ -29,19 +29,26 @@ struct lido__worker;
 #define LIDO__POOL_OVER ((uint64_t)1 << 60)   /* it has ended; BARRED, and ENDING at that moment */
 #define LIDO__POOL_TOKENS (LIDO__POOL_OVER - 1)
 
+/*
+ * Three parts with cache lines of their own: what is written by spawns from outside and by workers
+ * that fall asleep; what all workers read at each turn, and spawns of a pool that shares write; and
+ * what all read, and hardly anybody writes.
+ */
 struct lido__pool {
-    lido__shared uint64_t busy;    /* the flags above, and tokens */
+    lido__shared uint64_t busy __attribute__((aligned(64))); /* the flags above, and tokens */
     lido__shared uint32_t round;   /* the next worker of the round-robin */
     lido__shared uint32_t stopped; /* a futex: 1 when the workers have been told to stop */
+    /* The last worker that looked for the end of a job did well: see linger.h. */
+    lido__shared uint32_t lingers;
 
-    /* Of share.h: */
-    lido__shared uint32_t unwatched; /* the lifeguard sleeps until a worker wakes */
-    lido__shared uint32_t
-        sharing; /* some tasks may be given away, and there is who could take them */
-    lido__shared uint32_t
-        lingers; /* the last worker that looked for the end of a job did well: see linger.h */
-    struct lido__inbox inject; /* of struct lido_task.run: for whoever takes it */
+    /* Of share.h: struct lido_task.run, for whoever takes it. */
+    struct lido__inbox inject __attribute__((aligned(64)));
     struct lido__idle idle;
+
+    /* The lifeguard sleeps until a worker wakes. */
+    lido__shared uint32_t unwatched __attribute__((aligned(64)));
+    /* Some tasks may be given away, and there is who could take them. */
+    lido__shared uint32_t sharing;
 
     /* Written before the first worker starts. */
     unsigned count;
@@ -68,6 +75,12 @@ struct lido__pool {
     const lido_park *park; /* or NULL: workers sleep in the reactor */
     void *runtime;
 };
+
+_Static_assert(LIDO__APART(struct lido__pool, busy, inject) &&
+                   LIDO__APART(struct lido__pool, busy, sharing) &&
+                   LIDO__APART(struct lido__pool, inject, sharing) &&
+                   LIDO__APART(struct lido__pool, idle.stack, unwatched),
+               "as said above");
 
 /*
  * Takes tokens. -ESHUTDOWN: none was taken, for the pool has one of the flags in `barrier`: BARRED for the

@@ -41,10 +41,12 @@
 #define LIDO__HOT_MAX 3u
 
 struct lido__worker {
+    /* What others write who send something, or read on the way to that: one cache line. */
     struct lido__inbox inbox; /* of struct lido_task.mail, and `order` */
     lido__shared uint32_t orders;
     lido__shared uint32_t incoming;   /* tasks placed here by load that have not arrived */
     lido__shared uint32_t wakes_done; /* of those that were owed; the waker's last touch */
+    lido__shared uint32_t seated;     /* a thread carries it, or is on its way to */
     struct lido__link order;          /* in the inbox while orders are pending */
 
     struct lido__gate gate __attribute__((aligned(64)));
@@ -86,8 +88,7 @@ struct lido__worker {
     void (*report)(struct lido__worker *worker); /* what ORDER_REPORT calls */
 
     /* Of share.h: */
-    lido__shared uint32_t awake;  /* not asleep in the reactor; for the lifeguard */
-    lido__shared uint32_t seated; /* a thread carries it, or is on its way to */
+    lido__shared uint32_t awake; /* not asleep in the reactor; for the lifeguard */
     lido__shared uint32_t
         turns; /* of the loop; with slice_left it tells others whether it gets on */
     uint32_t random;
@@ -100,6 +101,12 @@ struct lido__worker {
     /* Odd while the thread that carries the worker is in a blocking section; see section.h. */
     lido__shared uint64_t section __attribute__((aligned(64)));
 } __attribute__((aligned(64)));
+
+/* What others write or read when they send something lies apart from what the worker writes at each
+   turn. */
+_Static_assert(LIDO__APART(struct lido__worker, order, gate) &&
+                   LIDO__APART(struct lido__worker, seated, turns),
+               "as said");
 
 /*
  * Since when a task waits is told by 32 bits of the time, which cost its switches one store: to 17 ms, and over two
