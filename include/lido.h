@@ -325,8 +325,14 @@ typedef struct lido_spawn_options {
  * placed on the caller's worker. If there is no memory for a stack when it is to start, it waits for some;
  * if all tasks of its worker wait like that, it ends with -ENOMEM.
  *
- * -ENOMEM. -EAGAIN: its worker has no thread yet, and none can be started. -ESHUTDOWN: the runtime is shutting
- * down. -EINVAL: a bad option. -ENXIO outside a runtime.
+ * With work-stealing a worker's thread is started when it is first needed. If that fails (a limit of the user or of a
+ * container), a worker that has a thread takes the place of the one whose turn it is, and the missing thread is
+ * tried again later, after 16 ms at most. So -EAGAIN comes only if LIDO_PLACE_WORKER names a worker that has no
+ * thread, or if no worker has one yet, as before the first spawn into a runtime of lido_runtime_new: then nothing was
+ * started, and the same call may succeed later.
+ *
+ * -ENOMEM. -EAGAIN: see above. -ESHUTDOWN: the runtime is shutting down. -EINVAL: a bad option. -ENXIO
+ * outside a runtime.
  */
 #define lido_spawn(task, fn, arg) lido_spawn_at(NULL, (task), (fn), (arg), NULL, LIDO_HERE)
 #define lido_spawn_with(task, fn, arg, options)                                                    \
@@ -899,9 +905,11 @@ typedef struct lido_serve_options {
  * Accepts connections and starts a fiber fn(stream) for each, on a worker that the policy chooses;
  * the fiber owns the stream. Goes on until the calling task is cancelled or the listener fails;
  * never returns 0. The listener stays the caller's, its connections go on.
- * Out of descriptors or memory: accepting pauses until some are free, nobody is turned away.
+ * Out of descriptors or memory: accepting pauses until some are free, nobody is turned away. Out of threads
+ * (work-stealing): connections go to the workers that have one, as the spawns of tasks do.
  * LIDO_PLACE_REUSEPORT opens a listener for each worker, as long as the call lasts, and leaves it to
- * the system to deal. -EINVAL: the listener was not opened with reuse_port; a placement that makes no
+ * the system to deal; a worker whose thread cannot be started gets its listener when that can, and is tried again within
+ * a second. -EINVAL: the listener was not opened with reuse_port; a placement that makes no
  * sense here; no such mobility.
  */
 #define lido_serve(listener, fn) lido_serve_at((listener), (fn), NULL, LIDO_HERE)

@@ -120,11 +120,14 @@ struct acceptor {
     lido_task *task;
 };
 
-/* The acceptors of all workers, children of the task that serves. */
+/* The acceptors of all workers, children of the task that serves. Worker `first` is its own, and has the first. */
 struct group {
     lido_task *parent;
+    const struct serving *serving;
+    unsigned first;
     lido__shared int32_t failed; /* the error that ended one of them, or 0 */
-    unsigned count;              /* that have been started */
+    unsigned missing;            /* that have not been started, as their workers have no thread */
+    unsigned count;
     struct acceptor acceptors[];
 };
 
@@ -191,44 +194,97 @@ static int open_sibling(lido_listener **listener, const lido_listener *first)
     return lido_listen_tcp_with(listener, text, &options);
 }
 
-static int start_acceptor(struct group *group, const struct serving *like, unsigned worker)
+static unsigned worker_of(const struct group *group, unsigned i)
 {
-    struct acceptor *acceptor = &group->acceptors[group->count];
+    return (group->first + i) % group->count;
+}
+
+static int start_acceptor(struct group *group, unsigned i)
+{
+    const struct serving *like = group->serving;
+    struct acceptor *acceptor = &group->acceptors[i];
     lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
     options.name = "acceptor";
     options.placement = LIDO_PLACE_WORKER;
-    options.worker = worker;
+    options.worker = worker_of(group, i);
     options.mobility = LIDO_PINNED; /* one for each worker, whatever the scheduler */
     acceptor->serving = *like;
     acceptor->group = group;
-    int r = group->count ? open_sibling(&acceptor->serving.listener, like->listener) : 0;
+    int r = i > 0 ? open_sibling(&acceptor->serving.listener, like->listener) : 0;
     if (r < 0)
         return r;
     r = lido_spawn_at(NULL, &acceptor->task, acceptor_main, acceptor, &options, like->where);
-    if (r == 0)
-        group->count++;
-    else if (group->count)
+    if (r < 0 && i > 0)
         lido_listener_close(acceptor->serving.listener);
     return r;
+}
+
+/*
+ * Those that have not been started. A worker without a thread gets no listener, for the system would deal connections to
+ * it at once; the thread is asked for before.
+ */
+static int start_acceptors(struct group *group)
+{
+    struct lido__worker *workers = lido__worker_current()->pool->workers;
+    group->missing = 0;
+    for (unsigned i = 0; i < group->count; i++) {
+        if (group->acceptors[i].task)
+            continue;
+        if (lido__worker_seat(&workers[worker_of(group, i)], false) < 0) {
+            group->missing++;
+            continue;
+        }
+        int r = start_acceptor(group, i);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* How long until the threads that are missing are asked for again. */
+#define MISSING_FIRST_MS 20
+#define MISSING_LAST_MS 1000
+
+/* When that is due. An error is one more reason to try later: the others serve. */
+static void retry_missing(struct lido__worker *worker, struct group *group,
+                          struct lido__alarm *alarm, int64_t *patience)
+{
+    if (group->missing == 0 || lido__alarm_is_armed(alarm))
+        return;
+    if (*patience > 0 && start_acceptors(group) < 0)
+        group->missing++;
+    *patience = *patience == 0 ? MISSING_FIRST_MS : 2 * *patience;
+    if (*patience > MISSING_LAST_MS)
+        *patience = MISSING_LAST_MS;
+    if (group->missing)
+        lido__alarm_set(worker, alarm, lido__time_after(lido_now(), *patience));
 }
 
 /* Until one of the acceptors fails, or the calling task has to stop. */
 static int await_failure(struct group *group)
 {
+    struct lido__alarm alarm;
+    int64_t patience = 0;
     int r;
+    lido__timer_init(&alarm.timer);
     for (;;) {
         struct lido__worker *worker = lido__worker_current();
         if ((r = lido__task_interrupted(worker, group->parent)) != 0)
-            return r;
+            break;
         if ((r = lido__load(&group->failed, LIDO__ACQUIRE)) != 0)
-            return r;
+            break;
+        retry_missing(worker, group, &alarm, &patience);
         lido__fiber_suspend(worker, "serve");
     }
+    lido__alarm_stop(&alarm);
+    return r;
 }
 
 static void end_group(struct group *group)
 {
     for (unsigned i = group->count; i-- > 0;) {
+        if (!group->acceptors[i].task)
+            continue;
         lido_stop(group->acceptors[i].task, NULL);
         if (i > 0)
             lido_listener_close(group->acceptors[i].serving.listener);
@@ -248,9 +304,10 @@ static int serve_reuseport(const struct serving *serving, struct lido__worker *w
     if (!group)
         return -ENOMEM;
     group->parent = worker->current;
-    r = 0;
-    for (unsigned i = 0; i < workers && r == 0; i++)
-        r = start_acceptor(group, serving, (worker->index + i) % workers);
+    group->serving = serving;
+    group->first = worker->index;
+    group->count = workers;
+    r = start_acceptors(group);
     if (r == 0)
         r = await_failure(group);
     end_group(group);

@@ -6,14 +6,11 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "base/fault.h"
 #include "rt/blocking.h"
 #include "rt/fault.h"
 #include "rt/runtime.h"
+#include "rt/start.h"
 #include "sched/job.h"
-
-/* member->cpu of a thread that has the cpus of whoever started it. */
-#define CPU_UNKNOWN (-2)
 
 static struct lido_runtime *runtime_of(struct lido__crew *crew)
 {
@@ -153,7 +150,7 @@ static bool run_job(struct lido__member *member, struct lido__job *job)
     return true;
 }
 
-static int call_for_jobs(struct lido__crew *crew, struct lido__member **called);
+static int call_for_jobs(struct lido__crew *crew, bool insist, struct lido__member **called);
 
 /*
  * With the lock held. One who is called finds all jobs that have come until then; if there are more, he calls the
@@ -170,7 +167,7 @@ static struct lido__job *take_job(struct lido__member *member, struct lido__memb
         lido__fifo_push(&crew->jobs, &member->job->link);
     struct lido__link *link = member->guest ? NULL : lido__fifo_pop(&crew->jobs);
     if (!lido__fifo_empty(&crew->jobs) && crew->coming == 0)
-        call_for_jobs(crew, called);
+        call_for_jobs(crew, true, called);
     return link ? lido__container_of(link, struct lido__job, link) : NULL;
 }
 
@@ -255,6 +252,7 @@ static bool next_errand(struct lido__member *member)
     bool has_job = (member->job = take_job(member, &called));
     if (!has_job && !crew->over) {
         lido__list_push(&crew->idle, &member->idle);
+        lido__crew_may_start(crew);
         lido__store(&crew->latest, member, LIDO__RELAXED);
         member->listed = true;
     }
@@ -267,18 +265,6 @@ static bool next_errand(struct lido__member *member)
 }
 
 /* ---- Members ----------------------------------------------------------------------------------- */
-
-/* What the thread needs that may not be there. The index under the lock. */
-static int furnish(struct lido__member *member, struct lido__crew *crew, unsigned index)
-{
-    member->crew = crew;
-    member->index = index;
-    member->cpu = CPU_UNKNOWN;
-    if (!crew->config->report_faults && !crew->config->watch_ms)
-        return 0;
-    member->signal_stack = lido__fault_stack_new();
-    return member->signal_stack ? 0 : -ENOMEM;
-}
 
 /* On its thread. */
 static void open_member(struct lido__member *member)
@@ -313,6 +299,7 @@ static void leave(struct lido__member *member)
     struct lido__member *before = crew->ended;
     crew->ended = member;
     lido__store(&crew->alive, crew->alive - 1, LIDO__RELEASE);
+    lido__crew_may_start(crew);
     pthread_mutex_unlock(&crew->lock);
     lido__futex_wake(&crew->alive, 1);
     if (before)
@@ -326,7 +313,7 @@ static void drift_off(struct lido__member *member)
     free(member);
 }
 
-static void member_main(void *arg)
+void lido__member_main(void *arg)
 {
     struct lido__member *member = arg;
     struct lido__crew *crew = member->crew;
@@ -344,42 +331,6 @@ static void member_main(void *arg)
     }
     close_member(member);
     leave(member);
-}
-
-/* Not in the list, so that it waits for whoever has started it, for as long as that takes. */
-static int start_thread(struct lido__crew *crew, struct lido__member *member, int cpu)
-{
-    char name[LIDO__THREAD_NAME_MAX];
-    struct lido__thread_config config = {.name = name, .cpu = cpu};
-    int r = furnish(member, crew, crew->first + crew->started);
-    if (r < 0)
-        return r;
-    snprintf(name, sizeof(name), "%s%u", crew->config->name_prefix, member->index + 1);
-    if (cpu != LIDO__CPU_ANY)
-        member->cpu = cpu;
-    r = lido__thread_start(&member->thread, &config, member_main, member);
-    if (r < 0)
-        lido__fault_stack_free(member->signal_stack);
-    return r;
-}
-
-/* With the lock held, so that threads are numbered as they start. */
-static int start_member(struct lido__crew *crew, int cpu, struct lido__member **ret_member)
-{
-    if (crew->alive >= crew->limit)
-        return -EAGAIN;
-    struct lido__member *member = lido__fault("malloc") < 0 ? NULL : calloc(1, sizeof(*member));
-    if (!member)
-        return -ENOMEM;
-    int r = start_thread(crew, member, cpu);
-    if (r < 0) {
-        free(member);
-        return r;
-    }
-    crew->started++;
-    lido__store(&crew->alive, crew->alive + 1, LIDO__RELAXED);
-    *ret_member = member;
-    return 0;
 }
 
 /* ---- Calling them ------------------------------------------------------------------------------ */
@@ -400,10 +351,10 @@ static struct lido__member *take_idle(struct lido__crew *crew, bool for_job)
     return member;
 }
 
-static int take(struct lido__crew *crew, int cpu, struct lido__member **ret_member)
+static int take(struct lido__crew *crew, int cpu, bool insist, struct lido__member **ret_member)
 {
     *ret_member = take_idle(crew, false);
-    return *ret_member ? 0 : start_member(crew, cpu, ret_member);
+    return *ret_member ? 0 : lido__crew_start(crew, cpu, insist, ret_member);
 }
 
 static void give(struct lido__member *member, struct lido__worker *worker)
@@ -427,7 +378,7 @@ static struct lido__member *send_to(struct lido__member *member, struct lido__wo
 int lido__crew_take(struct lido__crew *crew, int cpu, struct lido__member **ret_member)
 {
     pthread_mutex_lock(&crew->lock);
-    int r = take(crew, cpu, ret_member);
+    int r = take(crew, cpu, false, ret_member);
     pthread_mutex_unlock(&crew->lock);
     return r;
 }
@@ -452,13 +403,13 @@ bool lido__crew_with_thread_of(struct lido__crew *crew, const struct lido__worke
     return member;
 }
 
-int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
+int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker, bool insist)
 {
     struct lido__member *member, *asleep = NULL;
     int r = 0;
     pthread_mutex_lock(&crew->lock);
     if (!worker->seated) {
-        r = take(crew, seat_of(worker)->cpu, &member);
+        r = take(crew, seat_of(worker)->cpu, insist, &member);
         if (r == 0)
             asleep = send_to(member, worker);
     }
@@ -468,10 +419,10 @@ int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker)
 }
 
 /* With the lock held. */
-static int call_for_jobs(struct lido__crew *crew, struct lido__member **called)
+static int call_for_jobs(struct lido__crew *crew, bool insist, struct lido__member **called)
 {
     struct lido__member *member = take_idle(crew, true);
-    int r = member ? 0 : start_member(crew, LIDO__CPU_ANY, &member);
+    int r = member ? 0 : lido__crew_start(crew, LIDO__CPU_ANY, insist, &member);
     if (r < 0)
         return r;
     member->comes = true;
@@ -486,7 +437,7 @@ int lido__crew_run(struct lido__crew *crew, struct lido__job *job)
     struct lido__member *called = NULL;
     pthread_mutex_lock(&crew->lock);
     lido__fifo_push(&crew->jobs, &job->link);
-    int r = crew->coming ? 0 : call_for_jobs(crew, &called);
+    int r = crew->coming ? 0 : call_for_jobs(crew, !crew->expected, &called);
     if (crew->expected)
         r = 0;
     else
@@ -509,7 +460,7 @@ int lido__crew_enter(struct lido__crew *crew, struct lido__member *guest,
                      struct lido__worker *worker)
 {
     *guest = (struct lido__member){.guest = true, .thread.id = pthread_self()};
-    int r = furnish(guest, crew, 0);
+    int r = lido__member_init(guest, crew, 0);
     if (r == 0)
         r = move_to(guest, seat_of(worker)->cpu);
     if (r < 0) {

@@ -41,9 +41,10 @@ struct lido__crew {
     pthread_mutex_t lock;        /* for all that follows */
     unsigned started;            /* threads so far */
     lido__shared uint32_t alive; /* threads; a futex for lido__crew_fini */
-    unsigned expected;      /* of these will look for jobs; not those that carry a worker, or end */
-    bool over;              /* the pool has ended: nobody waits for an errand any more */
-    struct lido__node idle; /* of lido__member.idle, the latest last */
+    unsigned expected; /* of these will look for jobs; not those that carry a worker, or end */
+    bool over;         /* the pool has ended: nobody waits for an errand any more */
+    uint64_t patience; /* ns: until a thread is tried again, once one was refused; 0: none was */
+    struct lido__node idle;                   /* of lido__member.idle, the latest last */
     lido__shared struct lido__member *latest; /* who that was; not to be looked into */
     struct lido__fifo jobs;                   /* that wait for a thread */
     unsigned coming;         /* members that have been called for jobs, and have not looked yet */
@@ -101,8 +102,9 @@ bool lido__crew_with_thread_of(struct lido__crew *crew, const struct lido__worke
 /* Sends it to carry this worker, which nobody carries, or, with NULL, back to be idle. */
 void lido__crew_send(struct lido__member *member, struct lido__worker *worker);
 
-/* A thread for a worker that has never had one; nothing happens if it has. -EAGAIN, -ENOMEM. */
-int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker);
+/* A thread for a worker that has never had one; nothing happens if it has. -EAGAIN, -ENOMEM; one that does not
+   `insist` is refused at once for a while after no thread could be started. */
+int lido__crew_carry(struct lido__crew *crew, struct lido__worker *worker, bool insist);
 
 /*
  * A thread for a job, for which there is capacity: at once, or, when none can be started, as soon as one is idle. -EAGAIN, -ENOMEM:

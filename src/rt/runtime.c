@@ -64,10 +64,10 @@ static int make_workers(struct lido_runtime *runtime)
     return r;
 }
 
-int lido__runtime_seat(struct lido__worker *worker)
+int lido__runtime_seat(struct lido__worker *worker, bool insist)
 {
     struct lido_runtime *runtime = worker->pool->runtime;
-    return lido__crew_carry(&runtime->crew, worker);
+    return lido__crew_carry(&runtime->crew, worker, insist);
 }
 
 /* Starts the workers' threads, one after the other, so that an error is the caller's and the hooks
@@ -77,7 +77,7 @@ static int start_threads(struct lido_runtime *runtime, unsigned first)
     struct lido__worker *workers = runtime->pool.workers;
     int r = 0;
     for (unsigned i = first; r == 0 && i < runtime->pool.count; i++) {
-        r = lido__runtime_seat(&workers[i]);
+        r = lido__runtime_seat(&workers[i], true);
         if (r == 0)
             lido__crew_await_opened(&runtime->crew);
         for (unsigned j = first; r < 0 && j < i; j++)

@@ -51,8 +51,8 @@ void lido__runtime_destroy(struct lido_runtime *runtime);
 /* pool->ended. */
 void lido__runtime_ended(struct lido__pool *pool);
 
-/* Gives a worker that nobody carries a thread. -EAGAIN, -ENOMEM. Any thread. */
-int lido__runtime_seat(struct lido__worker *worker);
+/* pool->seat. */
+int lido__runtime_seat(struct lido__worker *worker, bool insist);
 
 /* pool->employ. */
 int lido__blocking_employ(struct lido__pool *pool, struct lido__job *job);

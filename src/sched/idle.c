@@ -7,6 +7,7 @@ void lido__idle_init(struct lido__idle *idle, unsigned workers)
     idle->word = 0;
     idle->lock = 0;
     idle->workers = workers;
+    idle->can_come = NULL;
     lido__list_init(&idle->stack);
 }
 
@@ -59,16 +60,26 @@ static bool may_wake(struct lido__idle *idle)
     return sleeping_in(word) > 0 && searching_in(word) == 0;
 }
 
+/* With the lock held: the one on top, if it can come. */
+static struct lido__idler *next_to_call(struct lido__idle *idle)
+{
+    if (lido__list_empty(&idle->stack))
+        return NULL;
+    struct lido__idler *idler = lido__container_of(idle->stack.prev, struct lido__idler, node);
+    return !idle->can_come || idle->can_come(idler) ? idler : NULL;
+}
+
 /* The fence pairs with those of enter and search. */
 struct lido__idler *lido__idle_call(struct lido__idle *idle)
 {
-    struct lido__idler *idler = NULL;
     lido__fence_seq_cst();
     if (!may_wake(idle))
         return NULL;
     lock(idle);
-    if (wake_one(idle)) {
-        idler = lido__container_of(idle->stack.prev, struct lido__idler, node);
+    struct lido__idler *idler = next_to_call(idle);
+    if (idler && !wake_one(idle))
+        idler = NULL;
+    if (idler) {
         lido__list_remove(&idler->node);
         idler->listed = false;
         idler->called = true;
@@ -80,11 +91,17 @@ struct lido__idler *lido__idle_call(struct lido__idle *idle)
 /* If it has come by itself in the meantime, it is the searcher that it was called to be. */
 bool lido__idle_excuse(struct lido__idle *idle, struct lido__idler *idler)
 {
+    uint64_t before = 0;
     lock(idle);
-    bool last = idler->called && lido__idle_found(idle);
-    idler->called = false;
+    if (idler->called) {
+        idler->called = false;
+        idler->listed = true;
+        lido__list_push(idle->stack.next, &idler->node); /* before the first */
+        before =
+            lido__fetch_add(&idle->word, LIDO__IDLE_SLEEPING - LIDO__IDLE_SEARCHING, LIDO__SEQ_CST);
+    }
     unlock(idle);
-    return last;
+    return searching_in(before) == 1;
 }
 
 /* ---- Workers ---------------------------------------------------------------------------------- */

@@ -60,6 +60,8 @@ struct lido__idle {
     unsigned workers;                                        /* read with the word */
     lido__shared uint32_t lock __attribute__((aligned(64)));
     struct lido__node stack __attribute__((aligned(64))); /* of idlers; the last slept last */
+    /* Whether one can come if it is called, or is known not to: then nobody is. Under the lock; or NULL. */
+    bool (*can_come)(const struct lido__idler *idler);
 };
 
 _Static_assert(LIDO__APART(struct lido__idle, word, lock) &&
@@ -91,8 +93,12 @@ static inline bool lido__idle_hungry(const struct lido__idle *idle)
 struct lido__idler *lido__idle_call(struct lido__idle *idle);
 
 /*
- * Who was called cannot come: no thread can be had for it. It is not listed any more, and is not called
- * again before it has come by itself. True: nobody searches now, and another must be called. Any thread.
+ * Who was called cannot come: no thread can be had for it. It sleeps on, at the bottom of the stack. True: nobody
+ * searches now, and another must be called. Any thread.
+ *
+ * So those who have never had a thread lie below all others: if the one on top has none, all that could search are
+ * awake, and look before they go to sleep. That is why nobody need be called while no thread can be had (can_come), and
+ * why the call that comes after is found in time: the one on top is asked again by whoever publishes next.
  */
 bool lido__idle_excuse(struct lido__idle *idle, struct lido__idler *idler);
 

@@ -80,7 +80,21 @@ void lido__pool_cancel_all(struct lido__pool *pool)
         lido__worker_order(&pool->workers[i], LIDO__ORDER_CANCEL);
 }
 
-static struct lido__worker *least_loaded(struct lido__pool *pool)
+/* ---- Placement ----------------------------------------------------------------------------------- */
+
+bool lido__pool_may_start(const struct lido__pool *pool)
+{
+    uint64_t until = lido__load(&pool->no_thread_until, LIDO__RELAXED);
+    return until == 0 || lido__clock_now() >= until;
+}
+
+static bool is_seated(const struct lido__worker *worker)
+{
+    return lido__load(&worker->seated, LIDO__ACQUIRE);
+}
+
+/* Of all, or of those that have a thread; NULL: none has. */
+static struct lido__worker *least_loaded(struct lido__pool *pool, bool seated)
 {
     struct lido__worker *best = NULL;
     uint32_t least = UINT32_MAX;
@@ -88,7 +102,7 @@ static struct lido__worker *least_loaded(struct lido__pool *pool)
         struct lido__worker *worker = &pool->workers[i];
         uint32_t load = lido__load(&worker->live, LIDO__RELAXED) +
                         lido__load(&worker->incoming, LIDO__RELAXED);
-        if (load < least) {
+        if (load < least && (!seated || is_seated(worker))) {
             least = load;
             best = worker;
         }
@@ -105,20 +119,49 @@ static struct lido__worker *next_in_round(struct lido__pool *pool)
     return &pool->workers[turn];
 }
 
-struct lido__worker *lido__pool_place(struct lido__pool *pool, struct lido__worker *self,
-                                      lido_placement placement, unsigned index)
+static struct lido__worker *next_seated_in_round(struct lido__pool *pool)
 {
-    if (placement == LIDO_PLACE_DEFAULT) {
-        bool dealt = !self || (lido__task_flags(self->current) & LIDO__TASK_ROOT);
-        placement = dealt ? pool->placement : LIDO_PLACE_LOCAL;
+    for (unsigned i = 0; i < pool->count; i++) {
+        struct lido__worker *worker = next_in_round(pool);
+        if (is_seated(worker))
+            return worker;
     }
-    if (placement == LIDO_PLACE_LOCAL && !self)
-        placement = pool->placement;
-    switch (placement) {
-    case LIDO_PLACE_ROUND_ROBIN: return next_in_round(pool);
-    case LIDO_PLACE_LEAST_LOADED: return least_loaded(pool);
-    case LIDO_PLACE_LOCAL: return self;
-    case LIDO_PLACE_WORKER: return index < pool->count ? &pool->workers[index] : NULL;
-    default: return NULL;
-    }
+    return NULL;
+}
+
+/* One that has a thread, in the place of one for which none could be started. */
+static struct lido__worker *stand_in(struct lido__pool *pool, bool by_load)
+{
+    return by_load ? least_loaded(pool, true) : next_seated_in_round(pool);
+}
+
+/* Insists only if there is nobody else. */
+static int place_dealt(struct lido__pool *pool, bool by_load, struct lido__worker **ret_worker)
+{
+    struct lido__worker *worker = by_load ? least_loaded(pool, false) : next_in_round(pool);
+    struct lido__worker *other = NULL;
+    int r = lido__worker_seat(worker, false);
+    if (r < 0 && !(other = stand_in(pool, by_load)))
+        r = lido__worker_seat(worker, true);
+    if (r < 0 && !other)
+        return r;
+    *ret_worker = other ? other : worker;
+    return 0;
+}
+
+int lido__pool_place(struct lido__pool *pool, lido_placement placement, unsigned index,
+                     struct lido__worker **ret_worker)
+{
+    if (placement != LIDO_PLACE_WORKER)
+        return place_dealt(pool, placement == LIDO_PLACE_LEAST_LOADED, ret_worker);
+    *ret_worker = &pool->workers[index];
+    return lido__worker_seat(*ret_worker, true);
+}
+
+/* The first if there is none, so that threads come in the order of the workers. */
+int lido__pool_open(struct lido__pool *pool)
+{
+    if (lido__worker_seat(&pool->workers[0], false) == 0 || next_seated_in_round(pool))
+        return 0;
+    return lido__worker_seat(&pool->workers[0], true);
 }

@@ -49,6 +49,8 @@ struct lido__pool {
     lido__shared uint32_t unwatched __attribute__((aligned(64)));
     /* Some tasks may be given away, and there is who could take them. */
     lido__shared uint32_t sharing;
+    /* ns: no thread could be started lately, and none is tried before; 0: one may be. Written by `seat`. */
+    lido__shared uint64_t no_thread_until;
 
     /* Written before the first worker starts. */
     unsigned count;
@@ -63,8 +65,9 @@ struct lido__pool {
     int (*start)(struct lido__worker *worker, lido_task *task);
     /* The worker is about to sleep: what it keeps for tasks to come may be less. On its thread. Or NULL. */
     void (*rest)(struct lido__worker *worker);
-    /* Sees to it that a thread carries a worker; -EAGAIN, -ENOMEM. Any thread; again if it likes. */
-    int (*seat)(struct lido__worker *worker);
+    /* Sees to it that a thread carries a worker; -EAGAIN, -ENOMEM. Any thread; again if it likes. One that does
+       not `insist` is refused at once for a while after none could be started (no_thread_until). */
+    int (*seat)(struct lido__worker *worker, bool insist);
     /* Nobody watches (`unwatched`), and a worker has just woken. On its thread. */
     void (*watch)(struct lido__pool *pool);
     /* The workers have been told to stop; before `stopped` is set. Or NULL. Any thread. */
@@ -104,10 +107,17 @@ void lido__pool_close(struct lido__pool *pool);
 void lido__pool_cancel_all(struct lido__pool *pool);
 
 /*
- * The worker for a new task, or NULL if there is no such placement or index. `self`: the worker whose
- * task spawns it, or NULL. DEFAULT is LOCAL for a task on the pool, and the pool's policy for others.
+ * A worker for a new task, that has a thread: by ROUND_ROBIN, LEAST_LOADED, or WORKER, whose `index` exists. If none can
+ * be started for the one whose turn it is, it goes to one that has a thread; one that was named has no other in
+ * its place. The caller has a token, or is a task of the pool. -EAGAIN, -ENOMEM: there is no thread.
  */
-struct lido__worker *lido__pool_place(struct lido__pool *pool, struct lido__worker *self,
-                                      lido_placement placement, unsigned index);
+int lido__pool_place(struct lido__pool *pool, lido_placement placement, unsigned index,
+                     struct lido__worker **ret_worker);
+
+/* Sees to it that some worker has a thread, for a task that any of them may take. As above. */
+int lido__pool_open(struct lido__pool *pool);
+
+/* Whether it is worth while to try to start a thread. A hint, from any thread. */
+bool lido__pool_may_start(const struct lido__pool *pool);
 
 #endif

@@ -4,11 +4,19 @@
 
 #include "sched/wake.h"
 
+/* One that has no thread: not while none can be started. */
+static bool can_come(const struct lido__idler *idler)
+{
+    const struct lido__worker *worker = lido__container_of(idler, struct lido__worker, idler);
+    return lido__load(&worker->seated, LIDO__RELAXED) || lido__pool_may_start(worker->pool);
+}
+
 /* With work stealing no worker has a thread yet: all are asleep, the first on top. */
 void lido__share_init(struct lido__pool *pool)
 {
     lido__inbox_init(&pool->inject);
     lido__idle_init(&pool->idle, pool->count);
+    pool->idle.can_come = can_come;
     pool->unwatched = pool->sharing = pool->hurries && pool->count > 1;
     for (unsigned i = pool->sharing ? pool->count : 0; i-- > 0;) {
         struct lido__worker *worker = &pool->workers[i];
@@ -302,11 +310,11 @@ void lido__share_call(struct lido__pool *pool)
     struct lido__idler *idler;
     while ((idler = lido__idle_call(&pool->idle))) {
         struct lido__worker *worker = lido__container_of(idler, struct lido__worker, idler);
-        if (lido__worker_seat(worker) == 0) {
+        if (lido__worker_seat(worker, false) == 0) {
             lido__worker_order(worker, LIDO__ORDER_LOOK);
             return;
         }
-        /* No thread can be had for it: the pool goes on with fewer, and another is called. */
+        /* No thread can be started for it: the pool goes on with fewer, and another is called. */
         if (!lido__idle_excuse(&pool->idle, idler))
             return;
     }

@@ -8,53 +8,6 @@
 #include "sched/share.h"
 #include "sched/wake.h"
 
-/* `barrier`: see lido__pool_enter. The inbox's reference is the NOTIFIED one: the first wake-up of a task is
-   its birth. */
-static int spawn_remote(struct lido__worker *worker, lido_task *task, uint32_t refs,
-                        lido_placement placement, uint64_t barrier)
-{
-    if (placement == LIDO_PLACE_DEFAULT || placement == LIDO_PLACE_LOCAL)
-        placement = worker->pool->placement;
-    int r = lido__pool_enter(worker->pool, 1, barrier);
-    if (r < 0)
-        return r;
-    r = lido__worker_seat(worker);
-    if (r < 0) {
-        lido__pool_leave(worker->pool, 1);
-        return r;
-    }
-    lido__state_init_notified(&task->state, refs + 1);
-    task->flags |= LIDO__TASK_ARRIVING;
-    if (placement == LIDO_PLACE_LEAST_LOADED) {
-        task->flags |= LIDO__TASK_COUNTED;
-        lido__fetch_add(&worker->incoming, 1, LIDO__RELAXED);
-    }
-    lido__worker_mail(worker, &task->mail);
-    return 0;
-}
-
-/*
- * For whichever worker takes it. The second token is the caller's: the task may have ended, and the pool with
- * it, before this has called somebody.
- */
-static int spawn_injected(struct lido__pool *pool, lido_task *task, uint32_t refs, uint64_t barrier)
-{
-    int r = lido__pool_enter(pool, 2, barrier);
-    if (r < 0)
-        return r;
-    r = lido__worker_seat(
-        &pool->workers[0]); /* so that there is somebody, even if threads run out */
-    if (r < 0) {
-        lido__pool_leave(pool, 2);
-        return r;
-    }
-    lido__state_init_shared(&task->state, refs);
-    task->flags |= LIDO__TASK_QUEUED;
-    lido__share_inject(pool, task);
-    lido__pool_leave(pool, 1);
-    return 0;
-}
-
 void lido__spawn_discard(lido_task *task)
 {
     if (task->flags & LIDO__TASK_EXTRA)
@@ -68,31 +21,94 @@ struct spawning {
     const lido_spawn_options *options;
     struct lido__pool *pool;
     struct lido__worker *self;   /* whose task spawns, or NULL */
-    struct lido__worker *worker; /* where to, or NULL: to whoever takes it */
+    lido_placement placement;    /* LOCAL: on `self`. DEFAULT: by whoever takes it */
+    struct lido__worker *worker; /* where to, once it is placed; or NULL */
     uint32_t flags;
 };
 
-static int launch_task(const struct spawning *plan, lido_task *task, uint32_t refs)
+/* The inbox's reference is the NOTIFIED one: the first wake-up of a task is its birth. */
+static void mail_task(const struct spawning *plan, lido_task *task, uint32_t refs)
 {
-    uint64_t barrier = plan->self ? LIDO__POOL_BARRED : LIDO__POOL_CLOSED;
-    if (!plan->worker)
-        return spawn_injected(plan->pool, task, refs, barrier);
-    if (plan->worker == plan->self)
-        return lido__spawn_local(plan->worker, task);
-    return spawn_remote(plan->worker, task, refs, plan->options->placement, barrier);
+    struct lido__worker *worker = plan->worker;
+    lido__state_init_notified(&task->state, refs + 1);
+    task->flags |= LIDO__TASK_ARRIVING;
+    if (plan->placement == LIDO_PLACE_LEAST_LOADED) {
+        task->flags |= LIDO__TASK_COUNTED;
+        lido__fetch_add(&worker->incoming, 1, LIDO__RELAXED);
+    }
+    lido__worker_mail(worker, &task->mail);
 }
 
-static int launch(const struct spawning *plan, lido_task **handle)
+/* For whichever worker takes it. There are two tokens; the second is the caller's, for the task may have ended, and
+   the pool with it, before this has called somebody. */
+static void inject_task(struct lido__pool *pool, lido_task *task, uint32_t refs)
+{
+    lido__state_init_shared(&task->state, refs);
+    task->flags |= LIDO__TASK_QUEUED;
+    lido__share_inject(pool, task);
+    lido__pool_leave(pool, 1);
+}
+
+/* Chooses the worker, and touches it: a token, or a task of the pool, keeps it there. */
+static int place_task(struct spawning *plan)
+{
+    if (plan->flags & LIDO__TASK_MOVABLE && !lido__pool_shares(plan->pool))
+        lido__share_begin(plan->pool);
+    switch (plan->placement) {
+    case LIDO_PLACE_LOCAL: plan->worker = plan->self; return 0;
+    case LIDO_PLACE_DEFAULT: return lido__pool_open(plan->pool);
+    default:
+        return lido__pool_place(plan->pool, plan->placement, plan->options->worker, &plan->worker);
+    }
+}
+
+/* The token comes first: a pool that is over has no workers any more. */
+static int launch_from_outside(struct spawning *plan, lido_task *task, uint32_t refs)
+{
+    struct lido__pool *pool = plan->pool;
+    uint64_t tokens = plan->placement == LIDO_PLACE_DEFAULT ? 2 : 1;
+    int r = lido__pool_enter(pool, tokens, LIDO__POOL_CLOSED);
+    if (r < 0)
+        return r;
+    r = place_task(plan);
+    if (r < 0) {
+        lido__pool_leave(pool, tokens);
+        return r;
+    }
+    task->worker = plan->worker;
+    if (plan->worker)
+        mail_task(plan, task, refs);
+    else
+        inject_task(pool, task, refs);
+    return 0;
+}
+
+/* The task that spawns has its worker, and that a token. */
+static int launch_from_within(struct spawning *plan, lido_task *task, uint32_t refs)
+{
+    int r = place_task(plan);
+    if (r < 0)
+        return r;
+    task->worker = plan->worker;
+    if (plan->worker == plan->self)
+        return lido__spawn_local(plan->worker, task);
+    r = lido__pool_enter(plan->pool, 1, LIDO__POOL_BARRED);
+    if (r == 0)
+        mail_task(plan, task, refs);
+    return r;
+}
+
+static int launch(struct spawning *plan, lido_task **handle)
 {
     uint32_t refs = 1 + (handle != NULL);
     lido_task *task = lido__task_new(refs, plan->flags, plan->options->name, plan->spawn->where);
     if (!task)
         return -ENOMEM;
-    task->worker = plan->worker;
     int r = lido__spawn_furnish(task, plan->spawn,
                                 plan->self ? plan->self->current->deadline : LIDO__NEVER);
     if (r == 0)
-        r = launch_task(plan, task, refs);
+        r = plan->self ? launch_from_within(plan, task, refs)
+                       : launch_from_outside(plan, task, refs);
     if (r < 0)
         lido__spawn_discard(task);
     else if (handle)
@@ -130,21 +146,24 @@ static uint32_t mobility_of(const struct spawning *spawning)
 
 /*
  * Where to. A task on the pool spawns on its own worker; a root, and who is outside, deals, unless the task
- * can find its worker by itself.
+ * can find its worker by itself. -EINVAL: there is no such placement or worker.
  */
-static int choose_worker(struct spawning *plan)
+static int choose_placement(struct spawning *plan)
 {
-    struct lido__worker *self = plan->self;
+    const struct lido__worker *self = plan->self;
     lido_placement placement = plan->options->placement;
     bool free = plan->pool->hurries && plan->flags & LIDO__TASK_STEALABLE && plan->pool->count > 1;
     bool none = placement == LIDO_PLACE_DEFAULT || placement == LIDO_PLACE_LOCAL;
     bool deals = !free && placement == LIDO_PLACE_DEFAULT && self &&
                  lido__task_flags(self->current) & LIDO__TASK_ROOT;
+    plan->placement = placement;
     if (none && self && !deals)
-        plan->worker = self;
-    else if (none && free)
-        plan->worker = NULL;
-    else if (!(plan->worker = lido__pool_place(plan->pool, self, placement, plan->options->worker)))
+        plan->placement = LIDO_PLACE_LOCAL;
+    else if (none)
+        plan->placement = free ? LIDO_PLACE_DEFAULT : plan->pool->placement;
+    else if ((unsigned)placement > LIDO_PLACE_WORKER)
+        return -EINVAL;
+    else if (placement == LIDO_PLACE_WORKER && plan->options->worker >= plan->pool->count)
         return -EINVAL;
     return 0;
 }
@@ -167,9 +186,7 @@ __attribute__((noinline)) int lido__spawn_elsewhere(const struct lido__spawn *sp
     if (mobility == UINT32_MAX)
         return -EINVAL;
     plan.flags = spawn->flags | mobility;
-    if (mobility && !lido__pool_shares(plan.pool))
-        lido__share_begin(plan.pool);
-    return choose_worker(&plan) < 0 ? -EINVAL : launch(&plan, handle);
+    return choose_placement(&plan) < 0 ? -EINVAL : launch(&plan, handle);
 }
 
 int lido__spawn(const struct lido__spawn *spawn, lido_task **handle)

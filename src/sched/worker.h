@@ -143,10 +143,10 @@ int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsi
                       const struct lido__reactor_ops *reactor);
 void lido__worker_fini(struct lido__worker *worker);
 
-/* Sees to it that a thread carries the worker, now or soon. -EAGAIN, -ENOMEM. Any thread. */
-static inline int lido__worker_seat(struct lido__worker *worker)
+/* Sees to it that a thread carries the worker, now or soon: pool->seat. -EAGAIN, -ENOMEM. Any thread. */
+static inline int lido__worker_seat(struct lido__worker *worker, bool insist)
 {
-    return lido__load(&worker->seated, LIDO__ACQUIRE) ? 0 : worker->pool->seat(worker);
+    return lido__load(&worker->seated, LIDO__ACQUIRE) ? 0 : worker->pool->seat(worker, insist);
 }
 
 /*

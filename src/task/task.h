@@ -40,6 +40,7 @@ struct lido__extra;
 #define LIDO__TASK_RESCUABLE 1024u /* may be given away when its worker stalls */
 #define LIDO__TASK_STEALABLE 2048u /* may be given away whenever another worker has nothing to do */
 #define LIDO__TASK_CHILD 4096u     /* `joiner` is the address of its lido__parent */
+#define LIDO__TASK_MOVABLE (LIDO__TASK_RESCUABLE | LIDO__TASK_STEALABLE)
 
 /*
  * Is told of the end of a task that nobody joins: a scope. Its part for one task, which lives until it has

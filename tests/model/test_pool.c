@@ -67,6 +67,11 @@ int lido__futex_wake(uint32_t *word, int count)
     return count;
 }
 
+uint64_t lido__clock_now(void)
+{
+    return 1;
+}
+
 /* ---- The threads --------------------------------------------------------------------------------- */
 
 static void set_up(void)

@@ -241,11 +241,16 @@ MODEL_UNSEEN static bool refuse_once(void)
     return refuses;
 }
 
-static int seat(struct lido__worker *worker)
+/* Refused, and from then on until the end, or but for that moment: the clock stands still. */
+static int seat(struct lido__worker *worker, bool insist)
 {
+    (void)insist;
     model_touch(&worker->seated);
-    if (refuse_once())
+    if (refuse_once()) {
+        lido__store(&worker->pool->no_thread_until, model_choose(2) ? 0 : UINT64_MAX,
+                    LIDO__RELAXED);
         return -EAGAIN;
+    }
     lido__store(&worker->seated, 1, LIDO__RELEASE);
     return 0;
 }
