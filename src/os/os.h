@@ -120,7 +120,7 @@ int lido__futex_wake(uint32_t *word, int count);
 
 /*
  * Makes lido__barrier_all possible in this process. Once is enough, again is harmless. A negative errno:
- * the kernel has no such thing (-ENOSYS, -EINVAL), or does not let us (-EPERM).
+ * the kernel has no such thing (-ENOSYS, -EINVAL), or does not let us (-EPERM), or has refused one before.
  */
 int lido__barrier_init(void);
 
@@ -129,8 +129,14 @@ int lido__barrier_init(void);
  * between the beginning and the end of the call. So a thread that is asked rarely pays nothing
  * for it elsewhere: there a barrier to the compiler (lido__fence_light) will do. Only after
  * lido__barrier_init has returned 0.
+ *
+ * A sandbox may come later, and refuse the system call. Then it waits until each cpu has been interrupted: some
+ * 30 ms each time. Nobody is to rely on it any more (lido__barrier_refused), but those who do are still right.
  */
 void lido__barrier_all(void);
+
+/* Whether it has been refused, after lido__barrier_init had returned 0. It stays so. */
+bool lido__barrier_refused(void);
 
 /* ---- Cpus ------------------------------------------------------------------------------------- */
 

@@ -158,7 +158,7 @@ static uint64_t look_at_workers(struct lido_runtime *runtime, uint64_t now)
     for (unsigned i = 0; i < runtime->pool.count; i++)
         look_at_worker(runtime, &runtime->pool.workers[i], now);
     guard->quiet = anybody_awake(runtime) ? 0 : guard->quiet + 1;
-    if (guard->quiet < QUIET_LOOKS || runtime->pool.fenced)
+    if (guard->quiet < QUIET_LOOKS || runtime->pool.fenced || lido__barrier_refused())
         return pace;
     guard->quiet = 0;
     return leave_unwatched(runtime) ? LIDO__FOREVER : pace;

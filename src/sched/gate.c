@@ -8,7 +8,6 @@ void lido__gate_init(struct lido__gate *gate, bool fenced)
 {
     gate->inside = 0;
     gate->wanted = fenced ? LIDO__GATE_FENCED : 0;
-    gate->fenced = fenced;
 }
 
 /* ---- The owner -------------------------------------------------------------------------------- */
@@ -51,11 +50,11 @@ void lido__gate_enter_slowly(struct lido__gate *gate)
 /* False: another seizer is at it. Acquire, for what the one before has done; seq_cst for gates that are fenced. */
 static bool want(struct lido__gate *gate)
 {
-    uint32_t unwanted = gate->fenced ? LIDO__GATE_FENCED : 0;
-    if (!lido__cas(&gate->wanted, &unwanted, unwanted | LIDO__GATE_WANTED, LIDO__SEQ_CST,
-                   LIDO__RELAXED))
+    uint32_t before = lido__load(&gate->wanted, LIDO__RELAXED);
+    if (before & LIDO__GATE_WANTED || !lido__cas(&gate->wanted, &before, before | LIDO__GATE_WANTED,
+                                                 LIDO__SEQ_CST, LIDO__RELAXED))
         return false;
-    if (!gate->fenced)
+    if (!(before & LIDO__GATE_FENCED))
         lido__barrier_all();
     return true;
 }
@@ -86,9 +85,19 @@ bool lido__gate_try_seize(struct lido__gate *gate)
     return false;
 }
 
+/*
+ * What `wanted` is without a seizer. A gate becomes fenced after its last barrier, which every enter has passed that
+ * did not see `wanted` change; all others come to the slow path.
+ */
+static uint32_t unwanted(const struct lido__gate *gate)
+{
+    bool fenced = lido__load(&gate->wanted, LIDO__RELAXED) & LIDO__GATE_FENCED;
+    return fenced || lido__barrier_refused() ? LIDO__GATE_FENCED : 0;
+}
+
 /* The owner's thread may go on, and away, before the wake: that only names the address. */
 void lido__gate_release(struct lido__gate *gate)
 {
-    lido__store(&gate->wanted, gate->fenced ? LIDO__GATE_FENCED : 0, LIDO__RELEASE);
+    lido__store(&gate->wanted, unwanted(gate), LIDO__RELEASE);
     lido__futex_wake(&gate->wanted, 1);
 }

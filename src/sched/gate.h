@@ -23,7 +23,8 @@
  *
  * Without such a barrier (`fenced`) both sides use sequentially consistent operations instead. Then
  * `wanted` always has the bit FENCED, which leads the owner to the slow path, where it does so; so
- * the fast path is one and the same, and does not ask.
+ * the fast path is one and the same, and does not ask. A gate becomes so in the middle of its life if the system
+ * refuses the barrier from some time on: when the seizer that has waited for the last one releases it.
  *
  * The owner may be another thread from one time to the next, if the change is made outside and
  * ordered by other means.
@@ -43,7 +44,6 @@
 struct lido__gate {
     lido__shared uint32_t inside; /* the owner is; written by the owner */
     lido__shared uint32_t wanted; /* a futex: the bits below; written by the seizers */
-    bool fenced;
 };
 
 #define LIDO__GATE_WANTED 1u

@@ -22,7 +22,7 @@ static void end_bias(struct lido__biased *lock)
     lock->streak = 0;
 }
 
-/* Without the barrier there is no favourite. */
+/* Without the barrier there is no favourite. One that is refused later costs each lock that has one 30 ms, once. */
 static void begin_bias(struct lido__biased *lock, struct lido__worker *worker)
 {
     if (lido__barrier_init() == 0)

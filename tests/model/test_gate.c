@@ -29,6 +29,7 @@ struct protocol {
 static struct {
     const struct protocol *protocol;
     bool fenced;
+    bool refusing; /* the system lets no barrier pass */
 
     struct lido__gate gate;
     struct model_futex futex;
@@ -61,9 +62,19 @@ int lido__futex_wake(uint32_t *word, int count)
     return 0;
 }
 
+/* If it is refused it waits, and then says so. */
+static lido__shared uint32_t barrier_refused;
+
 void lido__barrier_all(void)
 {
     lido__model_point("barrier", NULL);
+    if (world.refusing)
+        lido__store(&barrier_refused, 1, LIDO__RELAXED);
+}
+
+bool lido__barrier_refused(void)
+{
+    return lido__load(&barrier_refused, LIDO__RELAXED);
 }
 
 void lido__thread_yield(void)
@@ -77,6 +88,7 @@ static void set_up(void)
 {
     lido__gate_init(&world.gate, world.fenced);
     world.futex = (struct model_futex){0};
+    barrier_refused = 0;
     world.handed_over = 0;
     world.entered = world.present = world.seized = world.refused = world.expected = 0;
     model_name(world.gate.inside);
@@ -204,7 +216,7 @@ static void nobody_was_inside_with_another(void)
     model_assert(world.entered == world.expected + world.seized);
     model_assert(world.seized + world.refused == 2);
     model_assert(world.gate.inside == 0);
-    model_assert(world.gate.wanted == (world.fenced ? LIDO__GATE_FENCED : 0));
+    model_assert(world.gate.wanted == (world.fenced || barrier_refused ? LIDO__GATE_FENCED : 0));
 }
 
 #define SCENARIO(NAME, PREEMPTIONS, ...)                                                           \
@@ -318,7 +330,7 @@ static bool try_without_withdrawing(struct lido__gate *gate)
 
 static void release_silently(struct lido__gate *gate)
 {
-    lido__store(&gate->wanted, gate->fenced ? LIDO__GATE_FENCED : 0, LIDO__RELEASE);
+    lido__store(&gate->wanted, unwanted(gate), LIDO__RELEASE);
 }
 
 /* Right in each interleaving, but what is guarded is not passed on. */
@@ -344,7 +356,7 @@ static void seize_relaxed(struct lido__gate *gate)
 
 static void release_relaxed(struct lido__gate *gate)
 {
-    lido__store(&gate->wanted, gate->fenced ? LIDO__GATE_FENCED : 0, LIDO__RELAXED);
+    lido__store(&gate->wanted, unwanted(gate), LIDO__RELAXED);
     lido__futex_wake(&gate->wanted, 1);
 }
 
@@ -385,6 +397,14 @@ static void the_same_without_a_barrier_to_all(void **state)
 {
     (void)state;
     all_hold(true);
+}
+
+static void the_same_when_the_barrier_is_refused_from_some_time_on(void **state)
+{
+    (void)state;
+    world.refusing = true;
+    all_hold(false);
+    world.refusing = false;
 }
 
 static bool caught(const struct model_scenario *right_one, const char *name, struct protocol wrong,
@@ -456,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(owner_and_seizer_are_never_inside_together),
         cmocka_unit_test(the_same_without_a_barrier_to_all),
+        cmocka_unit_test(the_same_when_the_barrier_is_refused_from_some_time_on),
         cmocka_unit_test(wrong_owners_are_caught),
         cmocka_unit_test(wrong_seizers_are_caught),
         cmocka_unit_test(missing_orderings_are_caught_by_tsan),
