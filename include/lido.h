@@ -751,8 +751,10 @@ typedef struct lido_slice {
 } lido_slice; /* laid out as struct iovec */
 
 /*
- * Connects to "host:port"; all addresses of a name are tried in turn. -ECONNREFUSED, -ENETUNREACH,
- * -EADDRNOTAVAIL, ... of the last; -EMFILE; errors of lido_resolve.
+ * Connects to "host:port". The addresses of a name are tried one after the other; the next attempt begins when one
+ * has failed, or after 250 ms beside those that have not answered yet, and the first that connects is taken (RFC
+ * 8305). -ECONNREFUSED, -ENETUNREACH, -EADDRNOTAVAIL, ... of the attempt that failed last; -EMFILE; errors of
+ * lido_resolve.
  */
 LIDO_API int lido_connect_tcp(lido_stream **stream, const char *host_port);
 /* The same, from a given local address ("127.0.0.1:0"). */

@@ -3,7 +3,9 @@
 
 #include "fiber/fiber.h"
 #include "net/addr.h"
+#include "net/connect.h"
 #include "net/net.h"
+#include "net/race.h"
 #include "net/socket.h"
 #include "os/os.h"
 
@@ -20,10 +22,8 @@ static int await_connect(struct lido__handle *handle, const lido_address *to)
     int64_t pause = BACKLOG_FIRST_MS;
     for (;;) {
         int r = (int)lido__net_await(LIDO__OP_CONNECT, handle, (void *)to, 0);
-        if (r != -EALREADY)
-            return r;
-        if (lido__address_family(to) != AF_UNIX)
-            return -EAGAIN;
+        if (r != -EALREADY || lido__address_family(to) != AF_UNIX)
+            return lido__connect_verdict(handle, r);
         r = lido_sleep(pause);
         if (r < 0)
             return r;
@@ -39,8 +39,8 @@ static int bind_source(int fd, const lido_address *source)
     return r < 0 ? r : lido__os_bind(fd, lido__address_raw(source), source->length);
 }
 
-/* From `source`, or from wherever the system likes if that is NULL. */
-static int connect_to(lido_stream **stream, const lido_address *to, const lido_address *source)
+int lido__connect_open(struct lido__handle **ret_handle, const lido_address *to,
+                       const lido_address *from)
 {
     struct lido__handle *handle;
     int fd = lido__os_socket(lido__address_family(to), SOCK_STREAM, 0);
@@ -49,47 +49,47 @@ static int connect_to(lido_stream **stream, const lido_address *to, const lido_a
     int r = lido__net_adopt(&handle, fd, LIDO__HANDLE_SOCKET);
     if (r < 0)
         return r;
-    if (source)
-        r = bind_source(fd, source);
-    if (r == 0)
-        r = await_connect(handle, to);
-    if (r < 0) {
+    if (from)
+        r = bind_source(fd, from);
+    if (r < 0)
         lido__net_close(handle, false);
+    else
+        *ret_handle = handle;
+    return r;
+}
+
+/* -EALREADY here: the system has no room for another connection just now. */
+int lido__connect_verdict(const struct lido__handle *handle, int result)
+{
+    (void)handle;
+    return result == -EALREADY ? -EAGAIN : result;
+}
+
+static int connect_to(lido_stream **stream, const lido_address *to)
+{
+    struct lido__handle *handle;
+    int r = lido__connect_open(&handle, to, NULL);
+    if (r < 0)
         return r;
-    }
-    *stream = (lido_stream *)handle;
-    return 0;
-}
-
-/* Whether the next address may fare better: not if the failure is about this process or this task. */
-static bool is_worth_another(int error)
-{
-    struct lido__worker *worker = lido__worker_current();
-    switch (error) {
-    case -EMFILE:
-    case -ENFILE:
-    case -ENOMEM:
-    case -EDEADLK: return false;
-    default: return lido__task_interrupted(worker, worker->current) == 0;
-    }
-}
-
-static int connect_to_any_of(lido_stream **stream, const lido_address *addresses, int count)
-{
-    int r = -ENOENT;
-    for (int i = 0; i < count; i++) {
-        r = connect_to(stream, &addresses[i], NULL);
-        if (r == 0 || !is_worth_another(r))
-            break;
-    }
+    r = await_connect(handle, to);
+    if (r < 0)
+        lido__net_close(handle, false);
+    else
+        *stream = (lido_stream *)handle;
     return r;
 }
 
 int lido_connect_tcp(lido_stream **stream, const char *host_port)
 {
     lido_address addresses[LIDO__ADDRESSES_MAX];
+    struct lido__route routes[LIDO__ADDRESSES_MAX];
     int count = lido_resolve(host_port, addresses, LIDO__ADDRESSES_MAX);
-    return count < 0 ? count : connect_to_any_of(stream, addresses, count);
+    for (int i = 0; i < count; i++)
+        routes[i] = (struct lido__route){.to = &addresses[i]};
+    if (count < 0)
+        return count;
+    lido__routes_alternate(routes, count);
+    return lido__race_connect(stream, routes, count);
 }
 
 static const lido_address *of_family(const lido_address *addresses, int count, sa_family_t family)
@@ -100,30 +100,41 @@ static const lido_address *of_family(const lido_address *addresses, int count, s
     return NULL;
 }
 
+/* The pairs of one family. How many. */
+static int pair_up(struct lido__route *routes, const lido_address *addresses, int count,
+                   const lido_address *sources, int source_count)
+{
+    int pairs = 0;
+    for (int i = 0; i < count; i++) {
+        const lido_address *from =
+            of_family(sources, source_count, lido__address_family(&addresses[i]));
+        if (from)
+            routes[pairs++] = (struct lido__route){.to = &addresses[i], .from = from};
+    }
+    return pairs;
+}
+
 int lido_connect_tcp_from(lido_stream **stream, const char *host_port, const char *source)
 {
     lido_address sources[LIDO__ADDRESSES_MAX], addresses[LIDO__ADDRESSES_MAX];
+    struct lido__route routes[LIDO__ADDRESSES_MAX];
     int source_count = lido_resolve(source, sources, LIDO__ADDRESSES_MAX);
     if (source_count < 0)
         return source_count;
     int count = lido_resolve(host_port, addresses, LIDO__ADDRESSES_MAX);
-    int r = count < 0 ? count : -EADDRNOTAVAIL; /* if no pair is of one family */
-    for (int i = 0; i < count; i++) {
-        const lido_address *from =
-            of_family(sources, source_count, lido__address_family(&addresses[i]));
-        if (!from)
-            continue;
-        r = connect_to(stream, &addresses[i], from);
-        if (r == 0 || !is_worth_another(r))
-            break;
-    }
-    return r;
+    if (count < 0)
+        return count;
+    count = pair_up(routes, addresses, count, sources, source_count);
+    if (count == 0)
+        return -EADDRNOTAVAIL;
+    lido__routes_alternate(routes, count);
+    return lido__race_connect(stream, routes, count);
 }
 
 int lido_connect(lido_stream **stream, const lido_address *address)
 {
     int r = lido__net_check();
-    return r < 0 ? r : connect_to(stream, address, NULL);
+    return r < 0 ? r : connect_to(stream, address);
 }
 
 int lido_connect_unix(lido_stream **stream, const char *path)
@@ -132,5 +143,5 @@ int lido_connect_unix(lido_stream **stream, const char *path)
     int r = lido__net_check();
     if (r == 0)
         r = lido_address_unix(&address, path);
-    return r < 0 ? r : connect_to(stream, &address, NULL);
+    return r < 0 ? r : connect_to(stream, &address);
 }
