@@ -227,11 +227,27 @@ LIDO_API int lido_run(const lido_config *config, lido_fn fn, void *arg);
 
 /*
  * Starts a runtime whose workers are all threads of its own. Errors as lido_run. From any thread.
- * The handle may be used from all threads at once; it ends with lido_shutdown* or lido_runtime_free.
+ * The handle may be used from all threads at once; the call of lido_shutdown* or lido_runtime_free that ends the runtime
+ * gives it back. A thread that may use the runtime while or after another one ends it needs a handle of its own.
  */
 LIDO_API int lido_runtime_new(lido_runtime **runtime, const lido_config *config);
 
-/* The runtime of the calling task, or NULL outside a task. Valid while the task runs. */
+/*
+ * One handle more: for a thread, or another runtime's task, that may outlive the runtime. Returns `runtime`. A handle
+ * does not keep the runtime from ending, but as long as there is one, whatever is asked of it after its end is
+ * -ESHUTDOWN: spawns, lido_block_on, lido_shutdown*. That holds for the runtime of a lido_run too. From any thread.
+ */
+LIDO_API lido_runtime *lido_runtime_ref(lido_runtime *runtime);
+
+/*
+ * Gives a handle back. Each is given back once: by this, or by a call of lido_shutdown* or lido_runtime_free that
+ * returned 0. The last one of a runtime that nobody has ended is not given back in this way: that aborts, as does a
+ * handle that is given back twice. NULL is ignored. Never waits. From any thread.
+ */
+LIDO_API void lido_runtime_unref(lido_runtime *runtime);
+
+/* The runtime of the calling task, or NULL outside a task. Without a handle: valid while the task runs, and for
+   longer if it takes one (lido_runtime_ref). */
 LIDO_API lido_runtime *lido_runtime_current(void);
 
 /*
@@ -267,7 +283,8 @@ typedef struct lido_stuck {
 } lido_stuck;
 
 /*
- * Ends a runtime: waits for its tasks as `how` says, then stops its threads and frees it: 0.
+ * Ends a runtime: waits for its tasks as `how` says, then stops its threads, frees what it owns, and gives the caller's
+ * handle back: 0. On an error the caller still has its handle.
  *
  * After `timeout_ms` (negative: no limit) returns -ETIMEDOUT instead and, if `report` is not NULL, calls it for each
  * task that is left. That can take 100 ms more, if a worker does not answer. The runtime goes on, but
@@ -275,7 +292,8 @@ typedef struct lido_stuck {
  *
  * From a plain thread, which blocks; from a fiber of another runtime, which waits like in all else: the wait also
  * ends with its cancellation or deadline. -EDEADLK: called from a task of this runtime, or the poll of a
- * future. -EBUSY: another call waits already. -EPERM: it is the runtime of a lido_run, which ends it. Code in a
+ * future. -EBUSY: another call waits already. -ESHUTDOWN: it has ended; the handle is given back by
+ * lido_runtime_unref or _free. -EPERM: it is the runtime of a lido_run, which ends it. Code in a
  * blocking section, a blocking task or a hook of the runtime is part of what it would wait for: never call it there.
  */
 LIDO_API int lido_shutdown(lido_runtime *runtime, lido_shutdown_how how, int64_t timeout_ms,
@@ -290,7 +308,8 @@ LIDO_API int lido_shutdown_within(lido_runtime *runtime, int64_t drain_ms, int64
 
 /*
  * The destructor: lido_shutdown with LIDO_SHUTDOWN_NOW, as long as it takes, also if the caller is cancelled or
- * its deadline passes. NULL is ignored. Errors as lido_shutdown; mostly the caller knows that there are none.
+ * its deadline passes. If the runtime has ended through another handle, gives this one back: 0. NULL is ignored. Errors
+ * as lido_shutdown; mostly the caller knows that there are none.
  */
 LIDO_API int lido_runtime_free(lido_runtime *runtime);
 

@@ -24,6 +24,8 @@ static void free_workers(struct lido_runtime *runtime, unsigned count)
     }
     free(runtime->pool.workers);
     free(runtime->seats);
+    runtime->pool.workers = NULL;
+    runtime->seats = NULL;
 }
 
 static int make_worker(struct lido_runtime *runtime, unsigned index)
@@ -112,7 +114,8 @@ static void init_pool(struct lido_runtime *runtime)
     lido__semaphore_init(&runtime->capacity[LIDO_POOL_DNS], config->max_dns, "capacity");
 }
 
-static void free_runtime(struct lido_runtime *runtime)
+/* What it owns besides its workers and threads. */
+static void fini_runtime(struct lido_runtime *runtime)
 {
     if (runtime->settings.config.report_faults)
         lido__fault_handlers_release();
@@ -121,7 +124,6 @@ static void free_runtime(struct lido_runtime *runtime)
     lido__stack_depot_fini(&runtime->stacks);
     lido__report_fini(&runtime->report);
     free(runtime->name_prefix);
-    free(runtime);
 }
 
 /* The threads of the workers from `first` on are running. */
@@ -159,6 +161,7 @@ static int assemble(struct lido_runtime **ret_runtime, const lido_config *config
         return -ENOMEM;
     memset(runtime, 0, sizeof(*runtime));
     runtime->settings = settings;
+    runtime->handles = 1;
     runtime->name_prefix = lido__fault("malloc") < 0 ? NULL : strdup(settings.config.name_prefix);
     runtime->settings.config.name_prefix = runtime->name_prefix;
     init_pool(runtime);
@@ -168,7 +171,8 @@ static int assemble(struct lido_runtime **ret_runtime, const lido_config *config
         lido__watch_install();
     r = furnish(runtime, first);
     if (r < 0) {
-        free_runtime(runtime);
+        fini_runtime(runtime);
+        free(runtime);
         return r;
     }
     *ret_runtime = runtime;
@@ -187,16 +191,34 @@ static int build(struct lido_runtime **ret_runtime, const lido_config *config, u
     return r;
 }
 
+/*
+ * The last few that have no handle any more, so that a copy of one that was not counted is told -ESHUTDOWN too, or that it
+ * was given back twice, and does not reach memory that is another's.
+ */
+#define GRAVES 16
+
+static lido__shared struct lido_runtime *graves[GRAVES];
+static lido__shared uint32_t next_grave;
+
+/* Acq_rel: who frees the one that lies there comes after who has put it there. */
+void lido__runtime_bury(struct lido_runtime *runtime)
+{
+    uint32_t grave = lido__fetch_add(&next_grave, 1, LIDO__RELAXED) % GRAVES;
+    free(lido__exchange(&graves[grave], runtime, LIDO__ACQ_REL));
+}
+
 void lido__runtime_destroy(struct lido_runtime *runtime)
 {
     /* The one who tells the workers may be any thread, and need not have told all of them yet. */
     while (!lido__load(&runtime->pool.stopped, LIDO__ACQUIRE))
         lido__futex_wait(&runtime->pool.stopped, 0, LIDO__FOREVER);
+    lido__store(&runtime->closing, LIDO__CLOSING_ENDED, LIDO__RELAXED);
     lido__lifeguard_fini(&runtime->lifeguard);
     lido__crew_fini(&runtime->crew);
     free_workers(runtime, runtime->pool.count);
-    free_runtime(runtime);
+    fini_runtime(runtime);
     lido__fork_runtime_gone();
+    lido_runtime_unref(runtime);
 }
 
 /* ---- The public face ---------------------------------------------------------------------------- */

@@ -38,22 +38,24 @@ static int interrupted(void)
 static uintptr_t caller(void)
 {
     lido_task *self = lido_self();
-    return self ? (uintptr_t)self : 1;
+    return self ? (uintptr_t)self : LIDO__CLOSING_THREAD;
 }
 
 static int begin(struct lido_runtime *runtime)
 {
     const struct lido__worker *self = lido__worker_current();
-    uintptr_t free = 0;
+    uintptr_t holder = LIDO__CLOSING_NOBODY;
     if (lido__forked)
         return -ENOTRECOVERABLE;
+    if (lido__load(&runtime->closing, LIDO__RELAXED) == LIDO__CLOSING_ENDED)
+        return -ESHUTDOWN;
     if (self && self->pool == &runtime->pool)
         return -EDEADLK;
     if (runtime->crew.first) /* the caller of lido_run is of the crew */
         return -EPERM;
     int r = interrupted();
-    if (r == 0 && !lido__cas(&runtime->closing, &free, caller(), LIDO__ACQUIRE, LIDO__RELAXED))
-        r = -EBUSY;
+    if (r == 0 && !lido__cas(&runtime->closing, &holder, caller(), LIDO__ACQUIRE, LIDO__RELAXED))
+        r = holder == LIDO__CLOSING_ENDED ? -ESHUTDOWN : -EBUSY;
     return r;
 }
 
@@ -137,7 +139,7 @@ static const struct listener nobody;
 /* Others may try. Release: pairs with the acquire in begin. */
 static void leave(struct lido_runtime *runtime)
 {
-    lido__store(&runtime->closing, 0, LIDO__RELEASE);
+    lido__store(&runtime->closing, LIDO__CLOSING_NOBODY, LIDO__RELEASE);
 }
 
 /* `reason`: why nobody waits on. Returns it, or 0 if the pool has ended just before. */
@@ -192,17 +194,26 @@ int lido_shutdown_within(lido_runtime *runtime, int64_t drain_ms, int64_t cancel
     return descend(runtime, rungs, 2, &listener);
 }
 
+/* Another handle has ended it. */
+static int give_back(lido_runtime *runtime, int r)
+{
+    if (r != -ESHUTDOWN)
+        return r;
+    lido_runtime_unref(runtime);
+    return 0;
+}
+
 int lido_runtime_free(lido_runtime *runtime)
 {
     const struct rung rung = {LIDO_SHUTDOWN_NOW, -1};
     if (!runtime)
         return 0;
     if (!is_fiber(lido_self()))
-        return descend(runtime, &rung, 1, &nobody);
+        return give_back(runtime, descend(runtime, &rung, 1, &nobody));
     uint32_t shield = lido__task_shield();
     int r = descend(runtime, &rung, 1, &nobody);
     lido__task_unshield(shield);
-    return r;
+    return give_back(runtime, r);
 }
 
 /* ---- For futures -------------------------------------------------------------------------------- */
