@@ -784,7 +784,11 @@ LIDO_API int lido_connect(lido_stream **stream, const lido_address *address);
 LIDO_API int lido_connect_unix(lido_stream **stream, const char *path);
 /* Two connected streams within the process (a Unix socket pair). */
 LIDO_API int lido_stream_pair(lido_stream *pair[2]);
-/* Takes over a connected stream socket or a pipe end, and makes it non-blocking. -EBADF, -EINVAL. */
+/*
+ * Takes over a connected stream socket, a pipe end or a terminal, and makes it non-blocking. -EBADF, -EINVAL.
+ * Whether reads end at boundaries of its own is found out here: what makes records of a TCP connection (kTLS) is
+ * set on the descriptor before it is taken over.
+ */
 LIDO_API int lido_stream_from_fd(lido_stream **stream, int fd);
 /* Gives the descriptor (non-blocking) to the caller and frees the stream. -EBUSY: a task waits on it. */
 LIDO_API int lido_stream_into_fd(lido_stream *stream);

@@ -117,7 +117,7 @@ static ssize_t splice_once(struct copy *copy, int *worth)
 static ssize_t write_later_by_pipe(struct copy *copy, const void *data, size_t size)
 {
     struct lido__pipe pipe;
-    if (copy->destination->handle.kind != LIDO__HANDLE_SOCKET ||
+    if (!lido__handle_is_socket(&copy->destination->handle) ||
         lido__pipes_take(lido__worker_current(), &pipe) < 0)
         return -ENOMEM;
     if (lido__os_write(pipe.ends[1], data, size) == (ssize_t)size)
@@ -195,8 +195,8 @@ static __attribute__((noinline)) ssize_t copy_bulk(struct copy *copy)
 /* Not back to where it came from: an echo waits for its peer, and is to do nothing else. */
 static bool can_splice(const lido_stream *destination, const lido_stream *source)
 {
-    return destination != source && destination->handle.kind == LIDO__HANDLE_SOCKET &&
-           source->handle.kind == LIDO__HANDLE_SOCKET;
+    return destination != source && lido__handle_is_socket(&destination->handle) &&
+           lido__handle_is_socket(&source->handle);
 }
 
 ssize_t lido_copy(lido_stream *destination, lido_stream *source, uint64_t *done)

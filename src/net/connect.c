@@ -43,10 +43,12 @@ int lido__connect_open(struct lido__handle **ret_handle, const lido_address *to,
                        const lido_address *from)
 {
     struct lido__handle *handle;
-    int fd = lido__os_socket(lido__address_family(to), SOCK_STREAM, 0);
+    sa_family_t family = lido__address_family(to);
+    bool tcp = family == AF_INET || family == AF_INET6;
+    int fd = lido__os_socket(family, SOCK_STREAM, 0);
     if (fd < 0)
         return fd;
-    int r = lido__net_adopt(&handle, fd, LIDO__HANDLE_SOCKET);
+    int r = lido__net_adopt(&handle, fd, tcp ? LIDO__HANDLE_TCP : LIDO__HANDLE_SOCKET);
     if (r < 0)
         return r;
     if (from)

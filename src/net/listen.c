@@ -44,7 +44,12 @@ int lido_listen_tcp_with(lido_listener **listener, const char *host_port,
     if (HAS(options, v6_only) && options->v6_only)
         how |= LIDO__BIND_V6_ONLY;
     int fd = lido__bind_inet(host_port, SOCK_STREAM, how);
-    return fd < 0 ? fd : listen_on(listener, fd, backlog > 0 ? backlog : BACKLOG, NULL);
+    if (fd < 0)
+        return fd;
+    int r = listen_on(listener, fd, backlog > 0 ? backlog : BACKLOG, NULL);
+    if (r == 0)
+        (*listener)->handle.flags |= LIDO__ACCEPTS_TCP;
+    return r;
 }
 
 int lido_listen_tcp(lido_listener **listener, const char *host_port)
@@ -81,12 +86,15 @@ int lido_listener_from_fd(lido_listener **listener, int fd)
     int r = lido__net_check();
     if (r == 0)
         r = check_listens(fd);
+    int tcp = r < 0 ? r : lido__socket_is_tcp(fd);
+    if (tcp < 0)
+        return tcp;
+    r = lido__net_take_over(&handle, fd, LIDO__HANDLE_LISTENER);
     if (r < 0)
         return r;
-    r = lido__net_take_over(&handle, fd, LIDO__HANDLE_LISTENER);
-    if (r == 0)
-        *listener = (lido_listener *)handle;
-    return r;
+    handle->flags = tcp ? LIDO__ACCEPTS_TCP : 0;
+    *listener = (lido_listener *)handle;
+    return 0;
 }
 
 int lido_listener_fd(const lido_listener *listener)
@@ -126,6 +134,7 @@ bool lido__accept_passes_over(ssize_t result)
 void lido__accept_into(struct lido__handle *stream, const struct lido__handle *listener, int fd)
 {
     stream->fd = fd;
+    stream->kind = listener->flags & LIDO__ACCEPTS_TCP ? LIDO__HANDLE_TCP : LIDO__HANDLE_SOCKET;
     stream->flags = listener->flags & LIDO__LINGERS; /* as the socket inherits it */
 }
 

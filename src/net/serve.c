@@ -143,7 +143,7 @@ static void accept_rest(struct serving *serving)
             return;
         if (lido__net_adopt(&handle, fd, LIDO__HANDLE_SOCKET) < 0)
             continue;
-        handle->flags = serving->listener->handle.flags & LIDO__LINGERS;
+        lido__accept_into(handle, &serving->listener->handle, fd);
         serving->stream = (lido_stream *)handle;
         if (start_task(serving) < 0)
             lido_close(serving->stream);

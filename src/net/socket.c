@@ -2,6 +2,7 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -89,6 +90,21 @@ void lido__unbind_unix(char *owner)
         return;
     unlink(owner);
     free(owner);
+}
+
+int lido__socket_is_tcp(int fd)
+{
+    int protocol = 0;
+    char layer[16] = ""; /* as long as the system's names of them */
+    socklen_t length = sizeof(protocol);
+    int r = lido__os_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length);
+    if (r < 0 || protocol != IPPROTO_TCP)
+        return r < 0 ? r : 0;
+    length = sizeof(layer);
+    r = lido__os_getsockopt(fd, IPPROTO_TCP, TCP_ULP, layer, &length);
+    if (r == -ENOPROTOOPT) /* a kernel that knows no layers */
+        return 1;
+    return r < 0 ? r : length == 0 || layer[0] == '\0';
 }
 
 /* ---- Addresses ---------------------------------------------------------------------------------- */

@@ -28,6 +28,10 @@ int lido__bind_unix(const char *path, int type, char **ret_owner);
 /* Removes the path that bind_unix has made, if there is one, and frees it. */
 void lido__unbind_unix(char *owner);
 
+/* 1: a stream socket is plain TCP, with nothing between it and the user that makes records of the bytes (an upper
+   layer protocol, such as kTLS). 0: it is not, or an error. */
+int lido__socket_is_tcp(int fd);
+
 int lido__socket_local_address(int fd, lido_address *address);
 int lido__socket_peer_address(int fd, lido_address *address);
 
@@ -36,6 +40,8 @@ int lido__option_get(const struct lido__handle *handle, lido_option option, int 
 
 /* handle->flags: LIDO_OPTION_LINGER is above 0, so close would wait. */
 #define LIDO__LINGERS 1u
+/* handle->flags of a listener: what it accepts is plain TCP. */
+#define LIDO__ACCEPTS_TCP 2u
 
 /* Before the descriptor of a handle that lingers is closed. */
 void lido__option_unlinger(int fd);

@@ -5,6 +5,7 @@
 
 #include "fiber/fiber.h"
 #include "net/net.h"
+#include "net/socket.h"
 #include "os/os.h"
 
 #define SLICES_MAX 1024u
@@ -107,7 +108,12 @@ static int kind_of(int fd)
         r = lido__os_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
     if (r < 0 || listens)
         return r < 0 ? r : -EINVAL;
-    return type == SOCK_STREAM ? LIDO__HANDLE_SOCKET : -EINVAL;
+    if (type != SOCK_STREAM)
+        return -EINVAL;
+    r = lido__socket_is_tcp(fd);
+    if (r < 0)
+        return r;
+    return r ? LIDO__HANDLE_TCP : LIDO__HANDLE_SOCKET;
 }
 
 int lido_stream_from_fd(lido_stream **stream, int fd)

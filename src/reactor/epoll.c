@@ -101,7 +101,8 @@ static void epoll_release(struct lido__reactor *reactor, struct lido__handle *ha
 
 static uint32_t events_of(uintptr_t sides)
 {
-    return (sides & 1 ? EPOLLIN | EPOLLRDHUP : 0u) | (sides & 2 ? EPOLLOUT : 0u) | EPOLLET;
+    return (sides & 1 ? EPOLLIN | EPOLLPRI | EPOLLRDHUP : 0u) | (sides & 2 ? EPOLLOUT : 0u) |
+           EPOLLET;
 }
 
 static int enlist(struct epoll *epoll, struct lido__handle *handle, uintptr_t sides)
@@ -148,13 +149,23 @@ static int watch(struct lido__reactor *reactor, const struct lido__op *op)
     return r;
 }
 
+/* Of the read side; 0: nothing. An urgent mark ends reads before it: a short one proves nothing until one would
+   wait. Without input there is just the mark, and what it marks is no input. */
+static uintptr_t input_of(uint32_t what)
+{
+    if (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        return LIDO__SIDE_HUNG;
+    if (what & EPOLLIN)
+        return what & EPOLLPRI ? LIDO__SIDE_HUNG : LIDO__SIDE_READY;
+    return 0;
+}
+
 static __attribute__((noinline)) void dispatch_any(struct lido__handle *handle, uint32_t what,
                                                    struct lido__fifo *handed)
 {
-    if (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        lido__ready_event(handle, 0, LIDO__SIDE_HUNG, handed);
-    else if (what & EPOLLIN)
-        lido__ready_event(handle, 0, LIDO__SIDE_READY, handed);
+    uintptr_t input = input_of(what);
+    if (input)
+        lido__ready_event(handle, 0, input, handed);
     if (what & (EPOLLHUP | EPOLLERR))
         lido__ready_event(handle, 1, LIDO__SIDE_HUNG, handed);
     else if (what & EPOLLOUT)

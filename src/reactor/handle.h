@@ -7,8 +7,8 @@
  *
  *     DRAINED    the last attempt would have waited: do not try, arm
  *     READY      worth a try
- *     HUNG       worth a try, also after a short transfer: an end or an error is pending, and no
- *                further event need come
+ *     HUNG       worth a try, also after a short transfer: an end, an error or an urgent mark is pending,
+ *                and no further event need come
  *     op         armed: an event hands it back
  *     op|READY   handed back, its task has not tried again yet; likewise op|HUNG
  *     op|TRYING  its task makes the attempt; with READY or HUNG: an event has come since it began
@@ -43,10 +43,17 @@ struct lido__reactor;
 /* Of `registration`. */
 #define LIDO__BOTH_SIDES ((uintptr_t)3)
 
+/*
+ * A read that is shorter than its buffer proves a stream drained only where the system says so: on plain TCP,
+ * whose one boundary, the urgent mark, is told by an event. It proves nothing where reads end at a boundary that
+ * the peer may set at any time: a Unix stream (descriptors, credentials, MSG_OOB), a pipe (the writer's O_DIRECT),
+ * a terminal (the line), a TLS record (kTLS), what else there is.
+ */
 enum lido__handle_kind {
-    LIDO__HANDLE_SOCKET, /* send and recv apply */
+    LIDO__HANDLE_TCP, /* a plain TCP connection: send and recv apply, a short read says "drained" */
+    LIDO__HANDLE_SOCKET, /* any other socket: send and recv apply */
     LIDO__HANDLE_FILE,   /* a pipe: read and write only */
-    LIDO__HANDLE_DEVICE, /* a terminal: likewise, and a read ends with the line */
+    LIDO__HANDLE_DEVICE, /* a terminal: likewise */
     LIDO__HANDLE_LISTENER,
     LIDO__HANDLE_FOREIGN, /* lido_poll_fd: never closed by lido */
 };
@@ -76,6 +83,12 @@ static inline struct lido__reactor *lido__handle_reactor(const struct lido__hand
 {
     uintptr_t registration = lido__load(&handle->registration, LIDO__RELAXED);
     return (struct lido__reactor *)(registration & ~LIDO__BOTH_SIDES);
+}
+
+/* Whether send and recv apply. */
+static inline bool lido__handle_is_socket(const struct lido__handle *handle)
+{
+    return handle->kind <= LIDO__HANDLE_SOCKET;
 }
 
 /* Whether the reactor watches a side of the handle. */

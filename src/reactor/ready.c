@@ -33,7 +33,7 @@ static inline ssize_t try_send(const struct lido__reactor *reactor, struct lido_
 
 static bool is_socket(const struct lido__op *op)
 {
-    return op->handle->kind == LIDO__HANDLE_SOCKET;
+    return lido__handle_is_socket(op->handle);
 }
 
 static ssize_t try_writev(const struct lido__op *op, int fd)
@@ -119,16 +119,16 @@ static ssize_t try_op(const struct lido__reactor *reactor, struct lido__op *op)
     return -EINVAL;
 }
 
-/* Of a transfer of bytes. */
+/* Of a read into one buffer: whether it was short, and that proves the stream drained (see handle.h). */
 static inline bool is_short(const struct lido__op *op)
 {
     return op->result > 0 && (size_t)op->result < op->length &&
-           op->handle->kind != LIDO__HANDLE_DEVICE;
+           op->handle->kind == LIDO__HANDLE_TCP;
 }
 
 /*
- * Whether a transfer that succeeded has drained the side: only a short one of a byte stream says so.
- * Datagrams, connections and peeks tell nothing, and a pipe may have had no place for more.
+ * Whether a transfer that succeeded has drained the side. Datagrams, connections and peeks tell nothing, and of a
+ * splice the pipe may have had no place for more.
  */
 static inline bool drained(const struct lido__op *op)
 {

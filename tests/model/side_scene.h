@@ -398,7 +398,7 @@ static void set_up(void)
     scene.handle = (struct lido__handle){
         .registration = (uintptr_t)&user_1->reactor | LIDO__BOTH_SIDES,
         .side = {LIDO__SIDE_READY, LIDO__SIDE_READY},
-        .kind = LIDO__HANDLE_SOCKET,
+        .kind = LIDO__HANDLE_TCP,
     };
     model_name_memory(&scene.handle.side[0], sizeof(uintptr_t), "side[0]");
     model_name_memory(&scene.handle.side[1], sizeof(uintptr_t), "side[1]");

@@ -50,13 +50,13 @@ static void a_connection_is_made_and_accepted(const struct lido__reactor_ops *op
     lido__op_init(&accept, LIDO__OP_ACCEPT, listener, &from, 0);
     reactor_arm(reactor, &accept);
     struct lido__handle *client =
-        handle_of(lido__os_socket(AF_INET, SOCK_STREAM, 0), LIDO__HANDLE_SOCKET);
+        handle_of(lido__os_socket(AF_INET, SOCK_STREAM, 0), LIDO__HANDLE_TCP);
     check_int(connect_to(reactor, client, &address), 0);
     ssize_t accepted = reactor_finish(reactor, &accept);
     check(accepted >= 0);
     check(lido_address_port(&from) != 0);
 
-    struct lido__handle *server = handle_of((int)accepted, LIDO__HANDLE_SOCKET);
+    struct lido__handle *server = handle_of((int)accepted, LIDO__HANDLE_TCP);
     struct lido__op write;
     lido__op_init(&write, LIDO__OP_WRITE, client, "hello", 5);
     check_int(reactor_finish(reactor, &write), 5);
@@ -83,7 +83,7 @@ static void connections_that_came_together_are_accepted_one_by_one(
     lido__op_init(&accept, LIDO__OP_ACCEPT, listener, NULL, 0);
     reactor_arm(reactor, &accept);
     for (int i = 0; i < CLIENTS; i++) {
-        clients[i] = handle_of(lido__os_socket(AF_INET, SOCK_STREAM, 0), LIDO__HANDLE_SOCKET);
+        clients[i] = handle_of(lido__os_socket(AF_INET, SOCK_STREAM, 0), LIDO__HANDLE_TCP);
         check_int(connect_to(reactor, clients[i], &address), 0);
     }
     for (int i = 0; i < CLIENTS; i++) {
@@ -104,7 +104,7 @@ static void a_connection_that_is_refused_says_so(const struct lido__reactor_ops 
     lido_address address;
     int dead = bind_loopback(&address); /* and does not listen */
     struct lido__handle *client =
-        handle_of(lido__os_socket(AF_INET, SOCK_STREAM, 0), LIDO__HANDLE_SOCKET);
+        handle_of(lido__os_socket(AF_INET, SOCK_STREAM, 0), LIDO__HANDLE_TCP);
     check_int(connect_to(reactor, client, &address), -ECONNREFUSED);
     reactor_close_handle(client);
     check_int(lido__os_close(dead), 0);

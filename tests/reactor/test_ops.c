@@ -150,6 +150,7 @@ static void a_short_read_drains_and_the_next_is_not_tried(const struct lido__rea
 {
     struct setting s;
     set_up(&s, ops);
+    s.handle->kind = LIDO__HANDLE_TCP;
     peer_say(s.peer, "abc");
     check_int(reactor_settle(s.reactor, &s.read), 3);
     peer_say(s.peer, "d");
@@ -157,6 +158,19 @@ static void a_short_read_drains_and_the_next_is_not_tried(const struct lido__rea
     reactor_arm(s.reactor, &s.read);
     check_int(reactor_finish(s.reactor, &s.read), 1);
     check_string(s.got, "d");
+    tear_down(&s);
+}
+
+static void a_short_read_of_a_stream_with_boundaries_tells_nothing(
+    const struct lido__reactor_ops *ops)
+{
+    struct setting s;
+    set_up(&s, ops);
+    peer_say(s.peer, "abc");
+    check_int(reactor_settle(s.reactor, &s.read), 3);
+    peer_say(s.peer, "d");
+    read_anew(&s);
+    check_int(reactor_settle(s.reactor, &s.read), 1);
     tear_down(&s);
 }
 
@@ -268,6 +282,7 @@ int main(void)
         reactor_test(an_op_is_handed_back_once),
         reactor_test(an_op_that_still_would_wait_is_armed_again),
         reactor_test(a_short_read_drains_and_the_next_is_not_tried),
+        reactor_test(a_short_read_of_a_stream_with_boundaries_tells_nothing),
         reactor_test(a_full_read_tells_nothing_and_the_next_is_tried),
         reactor_test(an_end_behind_the_data_is_read_without_an_event),
         reactor_test(a_cancelled_op_has_consumed_nothing),
