@@ -12,7 +12,9 @@
  *  - A function that waits can also return -ECANCELED (its task was cancelled), -ETIMEDOUT (a
  *    deadline passed), -ENXIO (called outside a runtime) and -EDEADLK (called from the poll of
  *    a future, which must not wait). These four are not repeated below. If one of them is returned,
- *    the operation consumed nothing.
+ *    the operation consumed nothing. They never come from the system: where that says ETIMEDOUT
+ *    (TCP has given up a peer that does not answer), ENXIO, EDEADLK or ECANCELED, lido says
+ *    -EHOSTDOWN, -ENODEV, -ENOLCK or -EIO.
  *  - "From any thread" is said where it holds. Everything else is called from a task of a runtime,
  *    and one object is used by one task at a time, unless said otherwise.
  *  - After fork, while a runtime lived in the parent, the child can do nothing with lido, and should exec or
@@ -758,7 +760,8 @@ LIDO_API const void *lido_address_sockaddr(const lido_address *address, size_t *
  * addresses, in the order of preference of the system; returns how many. A name is looked up on a thread
  * of the DNS pool (see lido_spawn_blocking); the calling task waits, first for its turn. A lookup that
  * nobody waits for any more does not hold up the end of the runtime. -EINVAL: no port. -ENOENT: no such
- * name. -EAGAIN: the name server did not answer, or no thread could be started.
+ * name. -EMFILE, -ENFILE: no descriptors for a lookup. -EAGAIN: the name server did not answer, or
+ * no thread could be started.
  */
 LIDO_API int lido_resolve(const char *host_port, lido_address *addresses, size_t capacity);
 
@@ -803,7 +806,12 @@ LIDO_API int lido_stream_fd(const lido_stream *stream);
  *
  * lido_read returns the number of bytes read, at most `size`, as soon as there are any; 0 at the
  * end of the stream. lido_write returns the number of bytes written, at least 1 unless size is 0.
- * -ECONNRESET, -EPIPE (never SIGPIPE), ...
+ * -ECONNRESET, -EPIPE (never SIGPIPE), -EHOSTDOWN, ... Once an error has said that the connection
+ * is dead, no read says that the stream has ended: when what had come before has been read, the
+ * error comes again.
+ *
+ * A transfer of no bytes (a size of 0, no slices, slices that are all empty) is 0 at once: it does
+ * not wait, does not look at the stream, and says neither that it has ended nor that it has failed.
  */
 LIDO_API ssize_t lido_read(lido_stream *stream, void *buffer, size_t size);
 LIDO_API ssize_t lido_write(lido_stream *stream, const void *buffer, size_t size);
@@ -867,7 +875,9 @@ typedef enum lido_option {
     LIDO_OPTION_MULTICAST_LOOP_V6, /* bool */
     LIDO_OPTION_MULTICAST_TTL_V4,  /* 0..255 */
     LIDO_OPTION_MULTICAST_HOPS_V6, /* 0..255 */
-    LIDO_OPTION_ERROR              /* get only: the pending error as a negative errno, cleared */
+    /* Get only: the pending error as a negative errno, cleared. What a stream died of is told by
+       its reads all the same. */
+    LIDO_OPTION_ERROR
 } lido_option;
 
 /* -EINVAL: a value out of range; -ENOPROTOOPT, -EOPNOTSUPP: not for this kind of socket. */
@@ -959,7 +969,8 @@ LIDO_API void lido_datagram_close(lido_datagram *socket);
 /*
  * One datagram each. A receive tells through `truncated` (may be NULL) that the datagram was longer
  * than the buffer and its rest is lost. -EMSGSIZE: too long to send. -ECONNREFUSED: nobody was there
- * for an earlier one. One task may send while another receives.
+ * for an earlier one. One task may send while another receives. A size of 0 is a datagram like
+ * others: it is sent, and a receive into no bytes takes one.
  */
 LIDO_API ssize_t lido_send(lido_datagram *socket, const void *buffer, size_t size);
 LIDO_API ssize_t lido_recv(lido_datagram *socket, void *buffer, size_t size, bool *truncated);
@@ -1052,7 +1063,8 @@ typedef struct lido_op {
 
 /*
  * Starting only fills in the op; the work begins with the first poll. A read with buffer NULL lends one
- * (64 KiB) when there is something to read: lido_op_lent gives it, valid until poll returns.
+ * (64 KiB) when there is something to read: lido_op_lent gives it, valid until poll returns. A size
+ * of 0 (of a read with a buffer) is as in lido_read.
  */
 LIDO_API void lido_op_read(lido_op *op, lido_stream *stream, void *buffer, size_t size);
 LIDO_API const void *lido_op_lent(const lido_op *op);

@@ -14,15 +14,17 @@ static const char *own_text(int error)
     switch (error) {
     case 0: return "success";
     case EADDRINUSE: return "address already in use: another socket is bound to it";
-    case EBUSY: return "somebody else is already waiting for the same";
+    case EBUSY: return "another task is already waiting for the same: only one can at a time";
     case ECANCELED: return "the task was cancelled";
     case ECONNABORTED: return "the connection was aborted before it was accepted";
     case ECONNREFUSED: return "connection refused: nobody listens there";
     case ECONNRESET: return "connection reset by the peer";
-    case EDEADLK: return "would block a worker: call this from a plain thread";
-    case EMFILE: return "too many open descriptors in this process (RLIMIT_NOFILE)";
-    case ENAMETOOLONG: return "name too long: it does not fit into the address";
+    case EDEADLK:
+        return "cannot wait here: a future awaits with lido_op_*, lido_*_poll or a fiber that it "
+               "spawns, and what stops a worker is called from a plain thread";
+    case EHOSTDOWN: return "the peer does not answer any more: the system has given it up";
     case ENFILE: return "too many open descriptors in the whole system";
+    case ENOENT: return "not found: there is no host of that name, or no such path";
     case ENOTRECOVERABLE:
         return "forked from a process with a runtime: only exec and _exit work here";
     case ENXIO: return "no current reactor: call this from a task of a runtime";

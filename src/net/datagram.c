@@ -17,7 +17,7 @@ int lido_bind_udp(lido_datagram **socket, const char *host_port)
 {
     struct lido__handle *handle;
     int fd = lido__bind_inet(host_port, SOCK_DGRAM, 0);
-    int r = fd < 0 ? fd : lido__net_adopt(&handle, fd, LIDO__HANDLE_SOCKET);
+    int r = fd < 0 ? fd : lido__net_adopt(&handle, fd, LIDO__HANDLE_DATAGRAM);
     if (r == 0)
         *socket = (lido_datagram *)handle;
     return r;
@@ -33,7 +33,7 @@ int lido_bind_unix_datagram(lido_datagram **socket, const char *path)
     int fd = lido__bind_unix(path, SOCK_DGRAM, &owner);
     if (fd < 0)
         return fd;
-    r = lido__net_adopt(&handle, fd, LIDO__HANDLE_SOCKET);
+    r = lido__net_adopt(&handle, fd, LIDO__HANDLE_DATAGRAM);
     if (r < 0) {
         lido__unbind_unix(owner);
         return r;
@@ -66,7 +66,7 @@ int lido_datagram_from_fd(lido_datagram **socket, int fd)
     if (r < 0)
         return r;
     struct lido__handle *handle;
-    r = lido__net_take_over(&handle, fd, LIDO__HANDLE_SOCKET);
+    r = lido__net_take_over(&handle, fd, LIDO__HANDLE_DATAGRAM);
     if (r == 0)
         *socket = (lido_datagram *)handle;
     return r;

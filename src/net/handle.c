@@ -59,7 +59,8 @@ void lido__net_close(struct lido__handle *handle, bool keep_fd)
         lido__os_close(handle->fd);
         lido__pause_descriptor_freed();
     }
-    lido__unbind_unix(handle->owner);
+    if (handle->kind == LIDO__HANDLE_LISTENER || handle->kind == LIDO__HANDLE_DATAGRAM)
+        lido__unbind_unix(handle->owner);
     lido__handle_free(handle);
     /* Last: a task that is told may be gone with its op, and never looks at the handle again. */
     lido__deliver(&taken, LIDO__OP_SETTLED, -ECANCELED);

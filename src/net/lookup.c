@@ -4,8 +4,10 @@
 #include <netdb.h>
 #include <stdlib.h>
 
+#include "base/error.h"
 #include "base/fault.h"
 #include "fiber/fiber.h"
+#include "os/os.h"
 #include "sched/job.h"
 
 enum { RUNNING, DONE, ABANDONED };
@@ -41,6 +43,34 @@ static int error_of(int eai, int system_error)
     }
 }
 
+/* As many as a lookup holds open at once. */
+#define DESCRIPTORS 2
+
+/*
+ * 0 if there are descriptors for a lookup; -EMFILE, -ENFILE. The C library reads files and opens
+ * sockets, and goes on without those that it does not get: then it has not found the name, for all
+ * that it tells.
+ */
+static int check_descriptors(void)
+{
+    int fds[DESCRIPTORS];
+    int count = 0, r = 0;
+    while (count < DESCRIPTORS && (r = lido__os_socket(AF_UNIX, SOCK_DGRAM, 0)) >= 0)
+        fds[count++] = r;
+    while (count > 0)
+        lido__os_close(fds[--count]);
+    return r == -EMFILE || r == -ENFILE ? r : 0;
+}
+
+/* Why a lookup has failed. What was lacking may be there again: so its own error counts, too. */
+static int reason_of(int eai, int system_error)
+{
+    int short_of = system_error == EMFILE || system_error == ENFILE ? -system_error : 0;
+    if (!short_of)
+        short_of = check_descriptors();
+    return lido__error_of_system(short_of ? short_of : error_of(eai, system_error));
+}
+
 static void ask_system(struct lookup *lookup)
 {
     /* ADDRCONFIG: the addresses of a family that this machine has no address of are left out. */
@@ -55,10 +85,11 @@ static void ask_system(struct lookup *lookup)
         hints.ai_family = AF_INET;
         hints.ai_flags = AI_PASSIVE;
     }
-    lookup->error = lido__fault("getaddrinfo");
+    lookup->error = lido__error_of_system(lido__fault("getaddrinfo"));
     if (lookup->error == 0) {
+        errno = 0;
         int eai = getaddrinfo(host, lookup->parts.port, &hints, &lookup->found);
-        lookup->error = error_of(eai, errno);
+        lookup->error = eai ? reason_of(eai, errno) : 0;
     }
 }
 

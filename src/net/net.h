@@ -59,9 +59,10 @@ bool lido__accept_passes_over(ssize_t result);
 /* The descriptor that `listener` has accepted becomes that of a new stream. */
 void lido__accept_into(struct lido__handle *stream, const struct lido__handle *listener, int fd);
 
-/* op->user: what lido_op_poll still has to do for an accept. */
+/* op->user: what lido_op_poll still has to do. */
 enum lido__op_user {
     LIDO__USER_NONE,
+    LIDO__USER_EMPTY,     /* a transfer of no bytes: settle it, with 0 */
     LIDO__USER_ACCEPT,    /* make the stream; `length`: where it is to be told */
     LIDO__USER_ACCEPTING, /* give it the descriptor; `length`: the stream */
 };

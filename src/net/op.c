@@ -17,10 +17,29 @@ static void start(lido_op *op, enum lido__op_kind kind, struct lido__handle *han
     op_of(op)->user = LIDO__USER_NONE;
 }
 
+/* A transfer of no bytes. Out of line, as is the next: the usual ways are to be a few stores. */
+static __attribute__((noinline)) void start_empty(lido_op *op, enum lido__op_kind kind,
+                                                  lido_stream *stream)
+{
+    start(op, kind, &stream->handle, NULL, 0);
+    op_of(op)->user = LIDO__USER_EMPTY;
+}
+
+static __attribute__((noinline)) void start_read(lido_op *op, lido_stream *stream, void *buffer,
+                                                 size_t size)
+{
+    if (size == 0)
+        start_empty(op, LIDO__OP_READ, stream);
+    else
+        start(op, LIDO__OP_READ, &stream->handle, buffer, size);
+}
+
 void lido_op_read(lido_op *op, lido_stream *stream, void *buffer, size_t size)
 {
-    enum lido__op_kind kind = buffer ? LIDO__OP_READ : LIDO__OP_READ_LENT;
-    start(op, kind, &stream->handle, buffer, size);
+    if (__builtin_expect(buffer == NULL, 1))
+        start(op, LIDO__OP_READ_LENT, &stream->handle, NULL, size);
+    else
+        start_read(op, stream, buffer, size);
 }
 
 const void *lido_op_lent(const lido_op *op)
@@ -30,7 +49,10 @@ const void *lido_op_lent(const lido_op *op)
 
 void lido_op_write(lido_op *op, lido_stream *stream, const void *buffer, size_t size)
 {
-    start(op, LIDO__OP_WRITE, &stream->handle, (void *)buffer, size);
+    if (__builtin_expect(size == 0, 0))
+        start_empty(op, LIDO__OP_WRITE, stream);
+    else
+        start(op, LIDO__OP_WRITE, &stream->handle, (void *)buffer, size);
 }
 
 void lido_op_readable(lido_op *op, lido_stream *stream)
@@ -93,11 +115,22 @@ static bool passes_over(struct lido__op *op)
     return true;
 }
 
-/* One that may not have begun yet; `advance`: one of those below. */
-static ssize_t accept_by(struct lido__worker *worker, struct lido__op *op,
-                         ssize_t (*advance)(struct lido__worker *worker, struct lido__op *op))
+static ssize_t settle_empty(struct lido__op *op)
+{
+    op->user = LIDO__USER_NONE;
+    lido__op_settle(op, 0);
+    return 0;
+}
+
+/* An accept that may not have begun yet, or a transfer of no bytes; `advance`: one of those below.
+   */
+static __attribute__((noinline)) ssize_t advance_special(
+    struct lido__worker *worker, struct lido__op *op,
+    ssize_t (*advance)(struct lido__worker *worker, struct lido__op *op))
 {
     ssize_t r;
+    if (op->user == LIDO__USER_EMPTY)
+        return settle_empty(op);
     if (op->user == LIDO__USER_ACCEPT)
         begin_accept(op);
     do
@@ -140,7 +173,7 @@ ssize_t lido_op_poll(lido_op *public, const lido_waker *waker)
     struct lido__worker *worker = worker_polling(waker);
     if (!worker)
         return -ENXIO;
-    return op->user == LIDO__USER_NONE ? advance(worker, op) : accept_by(worker, op, advance);
+    return op->user == LIDO__USER_NONE ? advance(worker, op) : advance_special(worker, op, advance);
 }
 
 static inline __attribute__((always_inline)) ssize_t advance_at_once(struct lido__worker *worker,
@@ -161,5 +194,5 @@ ssize_t lido_op_try(lido_op *public, const lido_waker *waker)
     if (!worker)
         return -ENXIO;
     return op->user == LIDO__USER_NONE ? advance_at_once(worker, op)
-                                       : accept_by(worker, op, advance_at_once);
+                                       : advance_special(worker, op, advance_at_once);
 }

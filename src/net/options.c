@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include "base/error.h"
 #include "net/addr.h"
 #include "net/net.h"
 #include "net/socket.h"
@@ -110,13 +111,17 @@ static int refuse_to_set(struct lido__handle *handle, int value)
     return -EINVAL;
 }
 
+/* The system tells it only once: so it is to be remembered as one that a read was told. */
 static int get_error(const struct lido__handle *handle, int *value)
 {
-    int error;
+    int error = 0;
     int r = get_int(handle, (struct name){SOL_SOCKET, SO_ERROR}, &error);
-    if (r == 0)
-        *value = -error;
-    return r;
+    if (r < 0)
+        return r;
+    *value = lido__error_of_system(-error);
+    if (error && lido__handle_is_socket(handle))
+        lido__handle_note((struct lido__handle *)handle, *value);
+    return 0;
 }
 
 /* ---- The table ---------------------------------------------------------------------------------- */

@@ -20,10 +20,22 @@ ssize_t lido__net_await(enum lido__op_kind kind, struct lido__handle *handle, vo
     return lido__await(&op);
 }
 
+/* Nothing is wanted of the stream, so nothing of it matters: not what is in it, nor whether it
+   lives. */
+static bool is_empty(const lido_slice *slices, size_t count)
+{
+    size_t i = 0;
+    while (i < count && slices[i].length == 0)
+        i++;
+    return i == count;
+}
+
 /* ---- Reading ----------------------------------------------------------------------------------- */
 
 ssize_t lido_read(lido_stream *stream, void *buffer, size_t size)
 {
+    if (size == 0)
+        return 0;
     return lido__net_await(LIDO__OP_READ, &stream->handle, buffer, size);
 }
 
@@ -31,11 +43,15 @@ ssize_t lido_readv(lido_stream *stream, const lido_slice *slices, size_t count)
 {
     if (count > SLICES_MAX)
         return -EINVAL;
+    if (is_empty(slices, count))
+        return 0;
     return lido__net_await(LIDO__OP_READV, &stream->handle, (void *)slices, count);
 }
 
 ssize_t lido_peek(lido_stream *stream, void *buffer, size_t size)
 {
+    if (size == 0)
+        return 0;
     return lido__net_await(LIDO__OP_PEEK, &stream->handle, buffer, size);
 }
 
@@ -56,6 +72,8 @@ ssize_t lido_read_all(lido_stream *stream, void *buffer, size_t size, size_t *do
 
 ssize_t lido_write(lido_stream *stream, const void *buffer, size_t size)
 {
+    if (size == 0)
+        return 0;
     return lido__net_await(LIDO__OP_WRITE, &stream->handle, (void *)buffer, size);
 }
 
@@ -63,6 +81,8 @@ ssize_t lido_writev(lido_stream *stream, const lido_slice *slices, size_t count)
 {
     if (count > SLICES_MAX)
         return -EINVAL;
+    if (is_empty(slices, count))
+        return 0;
     return lido__net_await(LIDO__OP_WRITEV, &stream->handle, (void *)slices, count);
 }
 
@@ -84,6 +104,9 @@ int lido_shutdown_stream(lido_stream *stream, lido_side side)
     static const int how[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
     if ((unsigned)side > LIDO_SIDE_BOTH)
         return -EINVAL;
+    uintptr_t none = 0;
+    if (side != LIDO_SIDE_READ)
+        lido__cas(&stream->handle.error, &none, LIDO__STREAM_ENDED, LIDO__RELAXED, LIDO__RELAXED);
     return lido__os_shutdown(stream->handle.fd, how[side]);
 }
 

@@ -8,6 +8,7 @@
 
 int lido__socket_pair(struct lido__handle *ret_pair[2], int type)
 {
+    enum lido__handle_kind kind = type == SOCK_STREAM ? LIDO__HANDLE_SOCKET : LIDO__HANDLE_DATAGRAM;
     struct lido__handle *first;
     int fds[2];
     int r = lido__net_check();
@@ -15,12 +16,12 @@ int lido__socket_pair(struct lido__handle *ret_pair[2], int type)
         r = lido__os_socketpair(AF_UNIX, type, fds);
     if (r < 0)
         return r;
-    r = lido__net_adopt(&first, fds[0], LIDO__HANDLE_SOCKET);
+    r = lido__net_adopt(&first, fds[0], kind);
     if (r < 0) {
         lido__os_close(fds[1]);
         return r;
     }
-    r = lido__net_adopt(&ret_pair[1], fds[1], LIDO__HANDLE_SOCKET);
+    r = lido__net_adopt(&ret_pair[1], fds[1], kind);
     if (r < 0)
         lido__net_close(first, false);
     else

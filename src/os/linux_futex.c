@@ -14,8 +14,11 @@ int lido__futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_n
         .tv_sec = (time_t)(timeout_ns / 1000000000u),
         .tv_nsec = (long)(timeout_ns % 1000000000u),
     };
-    return (int)LIDO__CALL("futex", syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
-                                            timeout_ns == LIDO__FOREVER ? NULL : &timeout));
+    int r = lido__fault("futex");
+    /* Plain: this -ETIMEDOUT is that of a caller of lido. */
+    return r < 0 ? r
+                 : (int)LIDO__CALL_PLAIN(syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
+                                                 timeout_ns == LIDO__FOREVER ? NULL : &timeout));
 }
 
 int lido__futex_wake(uint32_t *word, int count)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/error.h"
 #include "base/fault.h"
 #include "os/hot.h"
 #include "os/os.h"
@@ -53,9 +54,9 @@ static int control(struct epoll *epoll, int what, int fd, uint32_t events, uint6
 {
     struct epoll_event event = {.events = events, .data.u64 = token};
     int r = lido__fault("epoll_ctl");
-    if (r < 0)
-        return r;
-    return epoll_ctl(epoll->fd, what, fd, &event) < 0 ? -errno : 0;
+    if (r == 0 && epoll_ctl(epoll->fd, what, fd, &event) < 0)
+        r = -errno;
+    return lido__error_of_system(r);
 }
 
 static int epoll_init(struct lido__reactor *reactor)

@@ -1,7 +1,11 @@
 #include "reactor/handle.h"
 
+#include <errno.h>
+#include <poll.h>
+
 #include "base/fault.h"
 #include "base/slab.h"
+#include "os/os.h"
 
 static struct lido__slab handles = LIDO__SLAB_INIT(LIDO__SLAB_HANDLE, sizeof(struct lido__handle));
 
@@ -24,4 +28,38 @@ struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind)
 void lido__handle_free(struct lido__handle *handle)
 {
     lido__slab_free(&handles, handle);
+}
+
+static bool may_be_death(ssize_t error)
+{
+    switch (error) {
+    case -ECONNABORTED:
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EHOSTDOWN:
+    case -EHOSTUNREACH:
+    case -EIO:
+    case -ENETDOWN:
+    case -ENETRESET:
+    case -ENETUNREACH:
+    case -EPIPE:
+    case -EPROTO: return true;
+    default: return false;
+    }
+}
+
+void lido__handle_note(struct lido__handle *handle, ssize_t error)
+{
+    uintptr_t before = lido__load(&handle->error, LIDO__RELAXED);
+    /* The first, except that an EPIPE, which a writer is told, says less than what a reader is
+       told. */
+    if (!may_be_death(error) || (before > LIDO__STREAM_ENDED && before != EPIPE))
+        return;
+    if (error == -EPIPE && before == LIDO__STREAM_ENDED)
+        return;
+    /* Some can also be told of a connection that lives: an EPIPE for which the peer has only ended
+       its reading, an ICMP error that the program has asked for. */
+    int found = lido__os_poll(handle->fd, 0);
+    if (found > 0 && found & POLLHUP)
+        lido__store(&handle->error, (uintptr_t)-error, LIDO__RELAXED);
 }

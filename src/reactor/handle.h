@@ -51,9 +51,10 @@ struct lido__reactor;
  */
 enum lido__handle_kind {
     LIDO__HANDLE_TCP, /* a plain TCP connection: send and recv apply, a short read says "drained" */
-    LIDO__HANDLE_SOCKET, /* any other socket: send and recv apply */
-    LIDO__HANDLE_FILE,   /* a pipe: read and write only */
-    LIDO__HANDLE_DEVICE, /* a terminal: likewise */
+    LIDO__HANDLE_SOCKET,   /* any other byte stream of a socket: send and recv apply */
+    LIDO__HANDLE_DATAGRAM, /* a socket of datagrams */
+    LIDO__HANDLE_FILE,     /* a pipe: read and write only */
+    LIDO__HANDLE_DEVICE,   /* a terminal: likewise */
     LIDO__HANDLE_LISTENER,
     LIDO__HANDLE_FOREIGN, /* lido_poll_fd: never closed by lido */
 };
@@ -66,8 +67,34 @@ struct lido__handle {
     uint8_t kind;  /* enum lido__handle_kind */
     uint8_t flags; /* for the room that owns the handle */
     lido__shared uint16_t generation;
-    void *owner; /* for the room that owns the handle */
+    union {
+        void *owner; /* for the room that owns the handle; not of a byte stream */
+        /* Of a byte stream: the error that has ended the connection, LIDO__STREAM_ENDED or 0. */
+        lido__shared uintptr_t error;
+    };
 };
+
+/* This side of the stream has ended its direction: it may not write, which is no death of the
+   connection. */
+#define LIDO__STREAM_ENDED ((uintptr_t)1)
+
+/*
+ * The system tells once that a connection is dead, to whoever asks first; from then on a read says
+ * that the stream has ended, as if the peer had said so. So the error stays with the handle.
+ */
+
+/* The system has told `error` of this byte stream: it is remembered if the connection died of it.
+   */
+void lido__handle_note(struct lido__handle *handle, ssize_t error);
+
+/* What a read of a byte stream tells where the system says that it has ended: 0, or what it died
+   of. */
+static inline ssize_t lido__handle_end(const struct lido__handle *handle)
+{
+    /* Relaxed: a number, from a task that may be another one's reader or writer. */
+    uintptr_t error = lido__load(&handle->error, LIDO__RELAXED);
+    return error == LIDO__STREAM_ENDED ? 0 : -(ssize_t)error;
+}
 
 /* From the slab; -ENOMEM as NULL. The descriptor must be non-blocking. From any thread. */
 struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind);

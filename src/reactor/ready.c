@@ -144,17 +144,55 @@ static bool settled(struct lido__op *op, ssize_t result)
 }
 
 /*
- * A write, while the word says that it need not wait: if it goes through, the side is as it was and
- * no atomic is touched. If it does not, READY has to be cleared before the try that counts; so this
- * is not for a connect, which mostly does not.
+ * What the task is told where a byte stream says that it has ended, or fails: a connection that has
+ * died does not come to a clean end later. Before the side is let go, since the handle may be
+ * another one's then.
  */
-static inline bool write_through(const struct lido__reactor *reactor, struct lido__op *op,
-                                 attempt *try, uintptr_t word)
+static __attribute__((noinline)) ssize_t told(const struct lido__op *op, ssize_t result)
 {
-    if (word != LIDO__SIDE_READY && word != LIDO__SIDE_HUNG)
-        return false;
-    ssize_t result = try(reactor, op);
-    return result != -EAGAIN && settled(op, result);
+    bool socket = is_socket(op);
+    switch ((enum lido__op_kind)op->kind) {
+    case LIDO__OP_READ:
+    case LIDO__OP_READ_LENT:
+    case LIDO__OP_READV:
+    case LIDO__OP_PEEK:
+    case LIDO__OP_READ_PIPE:
+        if (socket && result == 0)
+            return lido__handle_end(op->handle);
+        break;
+    case LIDO__OP_WRITE:
+    case LIDO__OP_WRITEV:
+    case LIDO__OP_WRITE_PIPE: break;
+    default: return result;
+    }
+    if (socket && result < 0)
+        lido__handle_note(op->handle, result);
+    return result;
+}
+
+/* Out of line, and the last thing that its callers do: so these have no register to save for it. */
+static __attribute__((noinline)) bool failed(struct lido__op *op, ssize_t result)
+{
+    return settled(op, told(op, result));
+}
+
+/*
+ * A write, while the word says that it need not wait: if it goes through, the side is as it was and
+ * no atomic is touched. If it does not, READY has to be cleared before the try that counts, which
+ * is what `rest` does; so this is not for a connect, which mostly does not.
+ */
+static inline __attribute__((always_inline)) bool write_through(
+    struct lido__reactor *reactor, struct lido__op *op, attempt *try, uintptr_t word,
+    bool (*rest)(struct lido__reactor *reactor, struct lido__op *op))
+{
+    if (word == LIDO__SIDE_READY || word == LIDO__SIDE_HUNG) {
+        ssize_t result = try(reactor, op);
+        if (__builtin_expect(result >= 0, 1))
+            return settled(op, result);
+        if (result != -EAGAIN)
+            return failed(op, result);
+    }
+    return rest(reactor, op);
 }
 
 static uintptr_t *side_of(const struct lido__op *op)
@@ -207,6 +245,8 @@ static bool try_claimed(const struct lido__reactor *reactor, struct lido__op *op
     op->result = try_op(reactor, op);
     if (op->result == -EAGAIN)
         return false;
+    if (op->result <= 0)
+        op->result = told(op, op->result);
     let_go(op, side, was == LIDO__SIDE_READY && drained(op) ? LIDO__SIDE_DRAINED : was);
     return settled(op, op->result);
 }
@@ -248,12 +288,17 @@ static __attribute__((noinline)) bool try_until_armed(struct lido__reactor *reac
     }
 }
 
+static bool try_fresh(struct lido__reactor *reactor, struct lido__op *op)
+{
+    return try_until_armed(reactor, op, false);
+}
+
 static __attribute__((noinline)) bool submit_any(struct lido__reactor *reactor, struct lido__op *op)
 {
     uintptr_t word = lido__load(side_of(op), LIDO__RELAXED);
-    bool write = lido__op_side(op) == 1 && op->kind != LIDO__OP_CONNECT;
-    return (write && write_through(reactor, op, try_op, word)) ||
-           try_until_armed(reactor, op, false);
+    if (lido__op_side(op) == 1 && op->kind != LIDO__OP_CONNECT)
+        return write_through(reactor, op, try_op, word, try_fresh);
+    return try_fresh(reactor, op);
 }
 
 /*
@@ -264,7 +309,7 @@ static __attribute__((noinline)) bool submit_send(struct lido__reactor *reactor,
                                                   struct lido__op *op)
 {
     uintptr_t word = lido__load(&op->handle->side[1], LIDO__RELAXED);
-    return write_through(reactor, op, try_send, word) || submit_any(reactor, op);
+    return write_through(reactor, op, try_send, word, submit_any);
 }
 
 /* A wait for input, where the last read has drained the socket. */
@@ -292,18 +337,24 @@ static inline bool reclaim(struct lido__op *op, uintptr_t *side)
     return lido__cas(side, &word, trying(op), LIDO__ACQUIRE, LIDO__RELAXED);
 }
 
+/* A read that was not short: it may have failed, or met the end. */
+static __attribute__((noinline)) bool settle_full(struct lido__op *op, uintptr_t *side)
+{
+    if (op->result <= 0)
+        op->result = told(op, op->result);
+    let_go(op, side, LIDO__SIDE_READY);
+    return settled(op, op->result);
+}
+
 static inline bool retry_read(struct lido__reactor *reactor, struct lido__op *op, attempt *try)
 {
     uintptr_t *side = &op->handle->side[0];
     if (!reclaim(op, side))
         return try_until_armed(reactor, op, false);
     op->result = try(reactor, op);
-    if (__builtin_expect(is_short(op), 1))
-        let_go(op, side, LIDO__SIDE_DRAINED);
-    else if (op->result == -EAGAIN)
-        return try_until_armed(reactor, op, true);
-    else
-        let_go(op, side, LIDO__SIDE_READY);
+    if (__builtin_expect(!is_short(op), 0))
+        return op->result == -EAGAIN ? try_until_armed(reactor, op, true) : settle_full(op, side);
+    let_go(op, side, LIDO__SIDE_DRAINED);
     return settled(op, op->result);
 }
 

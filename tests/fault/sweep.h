@@ -3,6 +3,8 @@
  * asks of the outside world fails, once. A call of lido that an error has ended is made again, as a
  * program would: an error means that nothing was started, so the scenario gets to its end in every round.
  *
+ * (An error that ends a connection, such as -ECONNRESET, is not for this: a stream stays dead of it.)
+ *
  * After each round nothing is left open, and the scenario is played once more without a failure.
  */
 #ifndef TESTS_FAULT_SWEEP_H
@@ -208,7 +210,7 @@ __attribute__((unused)) static void sweep_on(unsigned workers, struct sweep_plan
 /* With the errors of a machine that has run out of something, and one that comes from a peer. */
 __attribute__((unused)) static void sweep_all(void (*scenario)(void), uint64_t least)
 {
-    static const int errors[] = {-ENOMEM, -EMFILE, -ECONNRESET};
+    static const int errors[] = {-ENOMEM, -EMFILE, -EPROTOTYPE};
     for (size_t i = 0; i < COUNT(errors); i++)
         sweep_on(1, (struct sweep_plan){scenario, NULL, errors[i], least, NULL});
 }

@@ -262,8 +262,8 @@ static bool is_memory(const char *name)
 static void other_errors_of_a_server_are_told(void **state)
 {
     (void)state;
-    sweep_on(1, (struct sweep_plan){fibers, NULL, -ECONNRESET, 70, is_memory});
-    sweep_on(1, (struct sweep_plan){futures, NULL, -ECONNRESET, 70, is_memory});
+    sweep_on(1, (struct sweep_plan){fibers, NULL, -EPROTOTYPE, 70, is_memory});
+    sweep_on(1, (struct sweep_plan){futures, NULL, -EPROTOTYPE, 70, is_memory});
 }
 
 /* ---- A shortage that lasts ------------------------------------------------------------------------ */

@@ -68,8 +68,8 @@ static bool submit_tries_unseen(struct lido__reactor *reactor, struct lido__op *
 /* A write that was handed back goes the short way of a new one. */
 static bool submit_writes_through(struct lido__reactor *reactor, struct lido__op *op)
 {
-    return write_through(reactor, op, try_op, lido__load(side_of(op), LIDO__RELAXED)) ||
-           submit_right(reactor, op);
+    uintptr_t word = lido__load(side_of(op), LIDO__RELAXED);
+    return write_through(reactor, op, try_op, word, submit_right);
 }
 
 /* Takes the side back for a retry, whatever has happened there since the op was handed back. */

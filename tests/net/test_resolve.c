@@ -71,7 +71,7 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
     enter(host ? host : "");
     for (size_t i = 0; host && i < COUNT(failures); i++)
         if (strcmp(host, failures[i].host) == 0) {
-            errno = EMFILE;
+            errno = failures[i].error == EAI_SYSTEM ? EMFILE : EINVAL;
             return failures[i].error;
         }
     /* 127.0.0.3, then .2, then .1 */
