@@ -570,7 +570,7 @@ LIDO_API int lido_channel_try_recv(lido_channel *channel, void *element);
  * the next one who comes; one, however many there were.
  */
 typedef struct lido_event {
-    uint64_t lido_private[3];
+    uint64_t lido_private[4];
 } lido_event;
 
 #define LIDO_EVENT_INIT                                                                            \

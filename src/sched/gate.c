@@ -29,6 +29,15 @@ static void step_back(struct lido__gate *gate)
     lido__store(&gate->inside, 0, LIDO__RELEASE);
 }
 
+bool lido__gate_try_enter_slowly(struct lido__gate *gate)
+{
+    LIDO__ASSERT(!lido__forked); /* as in enter_slowly */
+    if (step_in(gate))
+        return true;
+    step_back(gate);
+    return false;
+}
+
 static void wait_for_release(struct lido__gate *gate)
 {
     uint32_t wanted;

@@ -52,8 +52,9 @@ struct lido__gate {
 /* `fenced`: lido__barrier_init has failed. */
 void lido__gate_init(struct lido__gate *gate, bool fenced);
 
-/* The rest of the first enter, when `wanted` is not 0. */
+/* The rest of the first enter, and of try_enter, when `wanted` is not 0. */
 void lido__gate_enter_slowly(struct lido__gate *gate);
+bool lido__gate_try_enter_slowly(struct lido__gate *gate);
 
 /* ---- The owner -------------------------------------------------------------------------------- */
 
@@ -70,6 +71,15 @@ static inline void lido__gate_enter(struct lido__gate *gate)
 static inline void lido__gate_leave(struct lido__gate *gate)
 {
     lido__store(&gate->inside, 0, LIDO__RELEASE);
+}
+
+/* False, at once: a seizer is in, or about to be. Not when inside. */
+static inline bool lido__gate_try_enter(struct lido__gate *gate)
+{
+    lido__store(&gate->inside, 1, LIDO__RELAXED);
+    lido__fence_light();
+    return __builtin_expect(lido__load(&gate->wanted, LIDO__ACQUIRE) == 0, 1) ||
+           lido__gate_try_enter_slowly(gate);
 }
 
 /* For what is called from both sides. False: it was inside already, and stays there. */

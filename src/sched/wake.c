@@ -7,6 +7,19 @@
 /* How many ops ahead a task is fetched. */
 #define AHEAD 4
 
+/* Inside the gate. False: the task is not the worker's own. */
+static inline __attribute__((always_inline)) bool wake_inside(struct lido__worker *worker,
+                                                              lido_task *task, uint32_t flags)
+{
+    uint32_t word = lido__load(&task->state.word, LIDO__ACQUIRE);
+    bool own = lido__task_belongs(task, worker, word);
+    if (own && flags)
+        lido__state_cancel(&task->state);
+    if (own && !(word & LIDO__DONE))
+        lido__wake_here(worker, task);
+    return own;
+}
+
 /*
  * Plainly, if the task is the current worker's own. The gate: whoever seizes it may give the task away,
  * and not between the question and what follows from the answer.
@@ -17,12 +30,7 @@ static inline __attribute__((always_inline)) bool wake_own(lido_task *task, uint
     if (!worker)
         return false;
     bool entered = lido__gate_enter_if_outside(&worker->gate);
-    uint32_t word = lido__load(&task->state.word, LIDO__ACQUIRE);
-    bool own = lido__task_belongs(task, worker, word);
-    if (own && flags)
-        lido__state_cancel(&task->state);
-    if (own && !(word & LIDO__DONE))
-        lido__wake_here(worker, task);
+    bool own = wake_inside(worker, task, flags);
     if (entered)
         lido__worker_leave(worker);
     return own;
@@ -38,6 +46,35 @@ static inline __attribute__((always_inline)) void wake(lido_task *task, uint32_t
 void lido__wake(lido_task *task)
 {
     wake(task, 0);
+}
+
+/* The same without waiting for a seizer: then it is woken as by any other thread. */
+static bool wake_own_at_once(lido_task *task, uint32_t flags)
+{
+    struct lido__worker *worker = lido__worker_current();
+    if (!worker)
+        return false;
+    bool inside = lido__load(&worker->gate.inside, LIDO__RELAXED);
+    if (!inside && !lido__gate_try_enter(&worker->gate))
+        return false;
+    bool own = wake_inside(worker, task, flags);
+    if (!inside)
+        lido__worker_leave(worker);
+    return own;
+}
+
+void lido__wakes_add(struct lido__wakes *wakes, lido_task *task, uint32_t flags)
+{
+    if (!wake_own_at_once(task, flags) && lido__state_notify(&task->state, flags))
+        lido__fifo_push(&wakes->mail, &task->mail);
+}
+
+/* Once its link is in an inbox the task may be gone. */
+void lido__wakes_send_all(struct lido__wakes *wakes)
+{
+    struct lido__link *link;
+    while ((link = lido__fifo_pop(&wakes->mail)))
+        lido__worker_mail(lido__task_worker(lido__container_of(link, lido_task, mail)), link);
 }
 
 void lido__wake_consume(lido_waker waker)

@@ -19,6 +19,35 @@ static inline void lido__wake_here(struct lido__worker *worker, lido_task *task)
         lido__worker_ready(worker, task);
 }
 
+/*
+ * Wake-ups that are begun while something is held for which others spin, and sent when it is free: what
+ * is slow about them is the system call that wakes a worker.
+ *
+ * A task of the current worker is made runnable at once. Any other one is marked as notified, which
+ * gives the inbox of its worker a reference (task/state.h): so until it is sent the task stays alive,
+ * and its worker too, though the task may have gone on meanwhile; and its `mail` belongs to this list,
+ * as nobody else sends a task that is notified already.
+ */
+struct lido__wakes {
+    struct lido__fifo mail; /* of struct lido_task.mail */
+};
+
+static inline void lido__wakes_init(struct lido__wakes *wakes)
+{
+    lido__fifo_init(&wakes->mail);
+}
+
+/* `flags`: CANCELLED or 0. The task is alive for other reasons. Never waits. Any thread. */
+void lido__wakes_add(struct lido__wakes *wakes, lido_task *task, uint32_t flags);
+/* In the order in which they were added. Nothing is held any more. */
+void lido__wakes_send_all(struct lido__wakes *wakes);
+
+static inline void lido__wakes_send(struct lido__wakes *wakes)
+{
+    if (!lido__fifo_empty(&wakes->mail))
+        lido__wakes_send_all(wakes);
+}
+
 /* Uses a waker up: wakes, and drops its reference if it has one. Any thread. */
 void lido__wake_consume(lido_waker waker);
 

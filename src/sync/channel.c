@@ -8,7 +8,8 @@
  *     receivers wait only while no message is without an owner:  count <= reserved
  *     senders wait only while no room is:                        count + promised >= capacity
  *
- * Whoever grants holds the lock, and the waiter takes it before it goes on: so its task is alive when it is woken.
+ * The lock is held by the one who grants, and the waiter takes it before it goes on: so its task is
+ * alive when it is marked as woken, and stays so until it is (struct lido__wakes).
  *
  * A task that has been woken has its right; so nobody is woken twice for one message, and while the other
  * side does not wait, nobody is woken at all. Closing grants rights to all that wait, which are worth nothing.
@@ -107,15 +108,15 @@ static inline bool is_over(const struct lido_channel *channel)
     return channel->closed && channel->count == 0;
 }
 
-static void serve(struct lido_channel *channel)
+static void serve(struct lido_channel *channel, struct lido__wakes *wakes)
 {
     while (channel->receivers.first && (has_message(channel) || is_over(channel))) {
         channel->reserved++;
-        lido__waitq_grant(&channel->receivers);
+        lido__waitq_grant(&channel->receivers, channel->receivers.first, wakes);
     }
     while (channel->senders.first && (has_room(channel) || channel->closed)) {
         channel->promised++;
-        lido__waitq_grant(&channel->senders);
+        lido__waitq_grant(&channel->senders, channel->senders.first, wakes);
     }
 }
 
@@ -124,12 +125,22 @@ static inline bool lock(struct lido_channel *channel)
     return lido__biased_lock(&channel->lock, lido__worker_current());
 }
 
+static __attribute__((noinline)) void serve_and_unlock(struct lido_channel *channel, bool token)
+{
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
+    serve(channel, &wakes);
+    lido__biased_unlock(&channel->lock, token);
+    lido__wakes_send(&wakes);
+}
+
 /* Grants what there is now to those who wait. `token`: what lock has returned. */
 static inline void unlock(struct lido_channel *channel, bool token)
 {
     if (__builtin_expect(channel->receivers.first || channel->senders.first, 0))
-        serve(channel);
-    lido__biased_unlock(&channel->lock, token);
+        serve_and_unlock(channel, token);
+    else
+        lido__biased_unlock(&channel->lock, token);
 }
 
 void lido_channel_close(lido_channel *channel)

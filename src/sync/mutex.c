@@ -26,24 +26,24 @@ static struct mutex *mutex_of(lido_mutex *mutex)
 }
 
 /* The mutex is free and nobody is on the way to it: the first waiter is sent. Returns the new word. */
-static uint32_t nudge(struct mutex *mutex, uint32_t word)
+static uint32_t nudge(struct mutex *mutex, uint32_t word, struct lido__wakes *wakes)
 {
     struct lido__wait *first = mutex->queue.first;
     if (!first)
         return word;
     lido__store(&first->state, LIDO__WAIT_NUDGED, LIDO__RELEASE);
-    lido__wake(first->task);
+    lido__wakes_add(wakes, first->task, 0);
     return word | NUDGED;
 }
 
-static uint32_t leave(struct lido__wait *wait, uint32_t word)
+static uint32_t leave(struct lido__wait *wait, uint32_t word, struct lido__wakes *wakes)
 {
     struct mutex *mutex = lido__container_of(wait->word, struct mutex, word);
     if (wait == mutex->queue.first)
         word &= ~(NUDGED | HANDOFF); /* which were about it */
     lido__waitq_remove(&mutex->queue, wait);
     word = lido__waitq_mark(&mutex->queue, word);
-    return word & (LOCKED | NUDGED) ? word : nudge(mutex, word);
+    return word & (LOCKED | NUDGED) ? word : nudge(mutex, word, wakes);
 }
 
 static void undo(struct lido__wait *wait)
@@ -163,20 +163,22 @@ int lido_mutex_try_lock(lido_mutex *mutex)
 
 static int unlock_slowly(struct mutex *mutex)
 {
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&mutex->word);
     if (!(word & LOCKED)) {
         lido__word_unlock(&mutex->word, word);
         return -EPERM;
     }
     if (word & HANDOFF) {
-        lido__waitq_grant(&mutex->queue);
+        lido__waitq_grant(&mutex->queue, mutex->queue.first, &wakes);
         word = lido__waitq_mark(&mutex->queue, word & ~HANDOFF);
     } else {
         word &= ~LOCKED;
         if (!(word & NUDGED))
-            word = nudge(mutex, word);
+            word = nudge(mutex, word, &wakes);
     }
-    lido__word_unlock(&mutex->word, word);
+    lido__word_unlock_and_wake(&mutex->word, word, &wakes);
     return 0;
 }
 

@@ -36,11 +36,13 @@ static int refusal(uint32_t word)
 
 static __attribute__((noinline)) int conclude_slowly(struct oneshot *oneshot, uint32_t outcome)
 {
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&oneshot->word);
     int r = refusal(word);
     while (oneshot->queue.first)
-        lido__waitq_grant(&oneshot->queue);
-    lido__word_unlock(&oneshot->word, r < 0 ? word : outcome);
+        lido__waitq_grant(&oneshot->queue, oneshot->queue.first, &wakes);
+    lido__word_unlock_and_wake(&oneshot->word, r < 0 ? word : outcome, &wakes);
     return r;
 }
 
@@ -68,8 +70,9 @@ int lido_oneshot_close_sender(lido_oneshot *oneshot)
 
 /* ---- The receiver --------------------------------------------------------------------------------- */
 
-static uint32_t leave(struct lido__wait *wait, uint32_t word)
+static uint32_t leave(struct lido__wait *wait, uint32_t word, struct lido__wakes *wakes)
 {
+    (void)wakes;
     struct oneshot *oneshot = lido__container_of(wait->word, struct oneshot, word);
     lido__waitq_remove(&oneshot->queue, wait);
     return lido__waitq_mark(&oneshot->queue, word);

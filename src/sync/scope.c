@@ -46,10 +46,10 @@ static struct scope *scope_of(lido_scope *scope)
 /* ---- The word is held ----------------------------------------------------------------------------- */
 
 /* Returns the new word. */
-static uint32_t cancel(const struct scope *scope, uint32_t word)
+static uint32_t cancel(const struct scope *scope, uint32_t word, struct lido__wakes *wakes)
 {
     for (struct child *child = scope->first; child && !(word & CANCELLED); child = child->next)
-        lido_cancel(child->parent.task);
+        lido__wakes_add(wakes, child->parent.task, LIDO__CANCELLED);
     return word | CANCELLED;
 }
 
@@ -88,6 +88,8 @@ static void child_ended(struct lido__parent *parent, int result)
 {
     struct child *child = lido__container_of(parent, struct child, parent);
     struct scope *scope = child->scope;
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&scope->word);
     bool listed = child->listed;
     if (child->result)
@@ -95,14 +97,14 @@ static void child_ended(struct lido__parent *parent, int result)
     if (result < 0) {
         note(scope, result);
         if (scope->cancel_on_error)
-            word = cancel(scope, word);
+            word = cancel(scope, word, &wakes);
     }
     child->ended = true;
     if (listed)
         unlist(scope, child);
     if (scope->live == 0 && scope->queue.first)
-        lido__waitq_grant(&scope->queue);
-    lido__word_unlock(&scope->word, lido__waitq_mark(&scope->queue, word));
+        lido__waitq_grant(&scope->queue, scope->queue.first, &wakes);
+    lido__word_unlock_and_wake(&scope->word, lido__waitq_mark(&scope->queue, word), &wakes);
     if (listed)
         lido__slab_free(&children, child);
 }
@@ -110,14 +112,16 @@ static void child_ended(struct lido__parent *parent, int result)
 /* The task has been spawned. */
 static void welcome(struct scope *scope, struct child *child)
 {
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&scope->word);
     bool ended = child->ended;
     if (!ended) {
         list(scope, child);
         if (word & CANCELLED)
-            lido_cancel(child->parent.task);
+            lido__wakes_add(&wakes, child->parent.task, LIDO__CANCELLED);
     }
-    lido__word_unlock(&scope->word, word);
+    lido__word_unlock_and_wake(&scope->word, word, &wakes);
     if (ended)
         lido__slab_free(&children, child);
 }
@@ -171,14 +175,18 @@ int lido_scope_spawn_future_at(lido_scope *scope, int *result, lido_future *futu
 void lido_scope_cancel(lido_scope *public)
 {
     struct scope *scope = scope_of(public);
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&scope->word);
-    lido__word_unlock(&scope->word, cancel(scope, word));
+    word = cancel(scope, word, &wakes);
+    lido__word_unlock_and_wake(&scope->word, word, &wakes);
 }
 
 /* ---- Waiting -------------------------------------------------------------------------------------- */
 
-static uint32_t leave(struct lido__wait *wait, uint32_t word)
+static uint32_t leave(struct lido__wait *wait, uint32_t word, struct lido__wakes *wakes)
 {
+    (void)wakes;
     struct scope *scope = lido__container_of(wait->word, struct scope, word);
     lido__waitq_remove(&scope->queue, wait);
     return lido__waitq_mark(&scope->queue, word);
@@ -210,9 +218,12 @@ static int ended_or_list(struct scope *scope, struct lido__wait *wait)
 /* The owner is interrupted: so are its tasks. */
 static void interrupt(struct scope *scope, int reason)
 {
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&scope->word);
     note(scope, reason);
-    lido__word_unlock(&scope->word, cancel(scope, word));
+    word = cancel(scope, word, &wakes);
+    lido__word_unlock_and_wake(&scope->word, word, &wakes);
 }
 
 /* No task is left: what there is to tell, and the scope begins anew. Somebody may be about to cancel it still. */

@@ -3,12 +3,12 @@
 #include <errno.h>
 
 /* Gives what is free to those who wait, in order. The word is held; returns the new one. */
-static uint32_t serve(struct lido__semaphore *semaphore, uint32_t word)
+static uint32_t serve(struct lido__semaphore *semaphore, uint32_t word, struct lido__wakes *wakes)
 {
     struct lido__wait *first;
     while ((first = semaphore->queue.first) && word / LIDO__WORD_OWN >= first->wants) {
         word -= first->wants * LIDO__WORD_OWN;
-        lido__waitq_grant(&semaphore->queue);
+        lido__waitq_grant(&semaphore->queue, semaphore->queue.first, wakes);
     }
     return lido__waitq_mark(&semaphore->queue, word);
 }
@@ -19,11 +19,11 @@ static struct lido__semaphore *semaphore_of(const struct lido__wait *wait)
 }
 
 /* Those behind it may want less. */
-static uint32_t leave(struct lido__wait *wait, uint32_t word)
+static uint32_t leave(struct lido__wait *wait, uint32_t word, struct lido__wakes *wakes)
 {
     struct lido__semaphore *semaphore = semaphore_of(wait);
     lido__waitq_remove(&semaphore->queue, wait);
-    return serve(semaphore, word);
+    return serve(semaphore, word, wakes);
 }
 
 static void undo(struct lido__wait *wait)
@@ -93,14 +93,19 @@ void lido__semaphore_release(struct lido__semaphore *semaphore, uint32_t n)
 {
     if (release_at_once(semaphore, n))
         return;
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&semaphore->word);
-    lido__word_unlock(&semaphore->word, serve(semaphore, word + n * LIDO__WORD_OWN));
+    word = serve(semaphore, word + n * LIDO__WORD_OWN, &wakes);
+    lido__word_unlock_and_wake(&semaphore->word, word, &wakes);
 }
 
 lido_wait *lido__semaphore_pass(struct lido__semaphore *semaphore, void (*accept)(lido_wait *wait))
 {
     if (release_at_once(semaphore, 1))
         return NULL;
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&semaphore->word);
     struct lido__wait *first = semaphore->queue.first;
     lido_wait *next = first && first->kind == &heir ? lido__wait_public(first) : NULL;
@@ -111,8 +116,8 @@ lido_wait *lido__semaphore_pass(struct lido__semaphore *semaphore, void (*accept
         lido__store(&first->state, LIDO__WAIT_GRANTED, LIDO__RELEASE);
         word = lido__waitq_mark(&semaphore->queue, word);
     } else {
-        word = serve(semaphore, word + LIDO__WORD_OWN);
+        word = serve(semaphore, word + LIDO__WORD_OWN, &wakes);
     }
-    lido__word_unlock(&semaphore->word, word);
+    lido__word_unlock_and_wake(&semaphore->word, word, &wakes);
     return next;
 }

@@ -42,13 +42,16 @@ bool lido__wait_withdraw(struct lido__wait *wait)
 {
     if (wait->kind->withdraw)
         return wait->kind->withdraw(wait);
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(wait->word);
-    bool listed = lido__wait_state(wait) != LIDO__WAIT_GRANTED;
+    enum lido__wait_state state = lido__wait_state(wait);
+    bool listed = state != LIDO__WAIT_GRANTED && state != LIDO__WAIT_CHOSEN;
     if (listed) {
-        word = wait->kind->leave(wait, word);
+        word = wait->kind->leave(wait, word, &wakes);
         lido__store(&wait->state, LIDO__WAIT_IDLE, LIDO__RELAXED);
     }
-    lido__word_unlock(wait->word, word);
+    lido__word_unlock_and_wake(wait->word, word, &wakes);
     return listed;
 }
 
@@ -81,7 +84,10 @@ int lido__wait_check(struct lido__wait *wait, const lido_waker *waker)
             return LIDO_PENDING;
         if (lido__wait_withdraw(wait))
             return reason;
+        state = lido__wait_state(wait);
     }
+    if (state == LIDO__WAIT_CHOSEN)
+        return LIDO_PENDING;
     lido__word_settled(wait->word);
     return 0;
 }
@@ -89,8 +95,11 @@ int lido__wait_check(struct lido__wait *wait, const lido_waker *waker)
 void lido_wait_forgo(lido_wait *public)
 {
     struct lido__wait *wait = lido__wait_of(public);
+    struct lido__backoff backoff = {0};
     if (lido__wait_state(wait) == LIDO__WAIT_IDLE || lido__wait_withdraw(wait))
         return;
+    while (lido__wait_state(wait) == LIDO__WAIT_CHOSEN)
+        lido__backoff(&backoff);
     lido__store(&wait->state, LIDO__WAIT_IDLE, LIDO__RELAXED);
     wait->kind->undo(wait);
 }

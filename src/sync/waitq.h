@@ -20,8 +20,10 @@
  * and nothing was consumed, or it has what it was granted, and says so. Nothing is granted to
  * somebody who is not there any more, so nothing is lost.
  *
- * The task is woken while the word is held, so it is alive: a waiter does not go on before it has seen the word
- * free (lido__wait_sleep, lido__wait_check).
+ * A waiter does not go on before it has seen the word free (lido__wait_sleep, lido__wait_check): so its
+ * task is alive while the word is held, and is marked as woken then, which keeps it alive. The wake-up
+ * itself may be a system call, and is sent when the word is free (struct lido__wakes); by then nothing
+ * of the waiter is looked at any more, which may have gone with its stack.
  *
  * Model-checked in tests/model/test_waitq.c.
  */
@@ -44,7 +46,7 @@ struct lido__wait;
 struct lido__wait_kind {
     /* A listed waiter gives up: leaves its queue, and what that changes for the others. The word is held;
        returns the new one. */
-    uint32_t (*leave)(struct lido__wait *wait, uint32_t word);
+    uint32_t (*leave)(struct lido__wait *wait, uint32_t word, struct lido__wakes *wakes);
     /* Or, if more than the word is to be held: all of it (see lido__wait_withdraw). */
     bool (*withdraw)(struct lido__wait *wait);
     /* A waiter does not want what it has been granted: it goes to the next. The word is not held. */
@@ -54,6 +56,7 @@ struct lido__wait_kind {
 enum lido__wait_state {
     LIDO__WAIT_IDLE,    /* not in use; all zero */
     LIDO__WAIT_LISTED,  /* in a queue */
+    LIDO__WAIT_CHOSEN,  /* in a queue, and cannot leave: it is about to be granted (events) */
     LIDO__WAIT_NUDGED,  /* in a queue, and told to look at the word (mutexes) */
     LIDO__WAIT_GRANTED, /* in no queue any more, and what it waited for is its own */
 };
@@ -91,6 +94,14 @@ static inline uint32_t lido__word_lock(uint32_t *word)
 static inline void lido__word_unlock(uint32_t *word, uint32_t value)
 {
     lido__store(word, value, LIDO__RELEASE);
+}
+
+/* The same, and wakes those to whom something has been granted. */
+static inline void lido__word_unlock_and_wake(uint32_t *word, uint32_t value,
+                                              struct lido__wakes *wakes)
+{
+    lido__word_unlock(word, value);
+    lido__wakes_send(wakes);
 }
 
 uint32_t lido__word_settled_slowly(const uint32_t *word);
@@ -131,15 +142,15 @@ static inline void lido__waitq_remove(struct lido__waitq *queue, struct lido__wa
 }
 
 /*
- * The first waiter, which there is, leaves the queue and is given what it waits for. Release: what was done
- * before is seen by the waiter, which may look at its state without the word.
+ * A waiter leaves the queue and is given what it waits for; `wakes` is to be sent when the word is free.
+ * Release: what was done before is seen by the waiter, which may look at its state without the word.
  */
-static inline void lido__waitq_grant(struct lido__waitq *queue)
+static inline void lido__waitq_grant(struct lido__waitq *queue, struct lido__wait *wait,
+                                     struct lido__wakes *wakes)
 {
-    struct lido__wait *wait = queue->first;
     lido__waitq_remove(queue, wait);
     lido__store(&wait->state, LIDO__WAIT_GRANTED, LIDO__RELEASE);
-    lido__wake(wait->task);
+    lido__wakes_add(wakes, wait->task, 0);
 }
 
 /* `word` with WAITERS as the queue has it. */
@@ -163,7 +174,14 @@ static inline enum lido__wait_state lido__wait_state(const struct lido__wait *wa
     return (enum lido__wait_state)lido__load(&wait->state, LIDO__ACQUIRE);
 }
 
-/* A waiter that was listed wants to leave. False: too late, it has been granted what it waited for. */
+/* Whether it still has to wait. */
+static inline bool lido__wait_is_pending(enum lido__wait_state state)
+{
+    return state == LIDO__WAIT_LISTED || state == LIDO__WAIT_CHOSEN;
+}
+
+/* A waiter that was listed wants to leave. False: too late, it has been granted what it waited for, or
+   chosen for that. */
 bool lido__wait_withdraw(struct lido__wait *wait);
 
 /* ---- Fibers --------------------------------------------------------------------------------------- */
@@ -194,12 +212,13 @@ static inline struct lido__worker *lido__wait_begin(int *error)
 static inline __attribute__((always_inline)) int lido__wait_sleep(struct lido__wait *wait,
                                                                   const char *awaits)
 {
-    while (lido__wait_state(wait) == LIDO__WAIT_LISTED) {
+    enum lido__wait_state state;
+    while (lido__wait_is_pending(state = lido__wait_state(wait))) {
         struct lido__worker *worker = lido__worker_current();
         int reason = lido__task_interrupted(worker, worker->current);
         if (reason && lido__wait_withdraw(wait))
             return reason;
-        if (!reason)
+        if (!reason || state == LIDO__WAIT_CHOSEN)
             lido__fiber_suspend(worker, awaits);
     }
     lido__word_settled(wait->word);

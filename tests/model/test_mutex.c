@@ -129,10 +129,12 @@ static int unlock_in_two_steps(lido_mutex *public)
 static int unlock_twice(lido_mutex *public)
 {
     struct mutex *mutex = mutex_of(public);
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&mutex->word) & ~(LOCKED | HANDOFF);
     if (mutex->queue.first)
-        lido__waitq_grant(&mutex->queue);
-    lido__word_unlock(&mutex->word, lido__waitq_mark(&mutex->queue, word));
+        lido__waitq_grant(&mutex->queue, mutex->queue.first, &wakes);
+    lido__word_unlock_and_wake(&mutex->word, lido__waitq_mark(&mutex->queue, word), &wakes);
     return 0;
 }
 

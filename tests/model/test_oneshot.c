@@ -115,12 +115,15 @@ static void the_second_to_be_through_frees_it(void **state)
 static int send_and_wake(lido_oneshot *public, void *value)
 {
     struct oneshot *oneshot = oneshot_of(public);
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     oneshot->value = value;
     uint32_t word = lido__word_settled(&oneshot->word);
     while (!(word & GONE))
         if (lido__cas(&oneshot->word, &word, SENT, LIDO__RELEASE, LIDO__ACQUIRE)) {
             if (word & LIDO__WAITERS)
-                lido__waitq_grant(&oneshot->queue);
+                lido__waitq_grant(&oneshot->queue, oneshot->queue.first, &wakes);
+            lido__wakes_send(&wakes);
             return 0;
         } else if (word & LIDO__BUSY) {
             word = lido__word_settled(&oneshot->word);

@@ -170,12 +170,16 @@ static int sleep_and_run(struct lido__wait *wait, const char *awaits)
 /* Looks for waiters, and gives the permit back, in two steps. */
 static void release_in_two_steps(struct lido__semaphore *semaphore, uint32_t n)
 {
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     bool wanted = lido__word_settled(&semaphore->word) & LIDO__WAITERS;
     uint32_t word = lido__word_lock(&semaphore->word) + n * LIDO__WORD_OWN;
-    lido__word_unlock(&semaphore->word, wanted ? serve(semaphore, word) : word);
+    if (wanted)
+        word = serve(semaphore, word, &wakes);
+    lido__word_unlock_and_wake(&semaphore->word, word, &wakes);
 }
 
-/* Wakes when it has given the word back already. */
+/* Wakes when it has given the word back already, a task that it has no reference to. */
 static void release_and_wake_late(struct lido__semaphore *semaphore, uint32_t n)
 {
     uint32_t word = lido__word_lock(&semaphore->word) + n * LIDO__WORD_OWN;
@@ -191,11 +195,30 @@ static void release_and_wake_late(struct lido__semaphore *semaphore, uint32_t n)
         lido__wake(task);
 }
 
+/* Looks at the waiters whom it has granted something when it has given the word back already. */
+static void release_and_walk_late(struct lido__semaphore *semaphore, uint32_t n)
+{
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
+    uint32_t word = lido__word_lock(&semaphore->word) + n * LIDO__WORD_OWN;
+    struct lido__wait *first = semaphore->queue.first;
+    if (first) {
+        lido__waitq_remove(&semaphore->queue, first);
+        lido__store(&first->state, LIDO__WAIT_GRANTED, LIDO__RELEASE);
+        word -= LIDO__WORD_OWN;
+    }
+    lido__word_unlock(&semaphore->word, lido__waitq_mark(&semaphore->queue, word));
+    if (first)
+        lido__wakes_add(&wakes, first->task, 0);
+    lido__wakes_send(&wakes);
+}
+
 static void broken_waiting_is_caught(void **state)
 {
     static const struct protocol runs = {sleep_and_run, lido__semaphore_release};
     static const struct protocol two_steps = {lido__wait_sleep, release_in_two_steps};
     static const struct protocol late = {lido__wait_sleep, release_and_wake_late};
+    static const struct protocol walks = {lido__wait_sleep, release_and_walk_late};
     (void)state;
     struct model_scenario scenario = canceling(&runs);
     assert_true(model_catches(&scenario, "deadlock") > 0);
@@ -203,6 +226,8 @@ static void broken_waiting_is_caught(void **state)
     assert_true(model_catches(&scenario, "deadlock") > 0);
     scenario = canceling(&late);
     assert_true(model_catches(&scenario, "freed") > 0);
+    scenario = canceling(&walks);
+    assert_true(model_catches(&scenario, "") > 0);
 }
 
 /* ---- A permit that is used for a future ------------------------------------------------------------------- */
@@ -296,6 +321,8 @@ static void what_is_done_for_a_future_is_done_once(void **state)
 static lido_wait *pass_and_begin_late(struct lido__semaphore *semaphore,
                                       void (*accept)(lido_wait *wait))
 {
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
     uint32_t word = lido__word_lock(&semaphore->word);
     struct lido__wait *first = semaphore->queue.first;
     bool passes = first && first->kind == &heir;
@@ -304,9 +331,9 @@ static lido_wait *pass_and_begin_late(struct lido__semaphore *semaphore,
         lido__store(&first->state, LIDO__WAIT_GRANTED, LIDO__RELEASE);
         word = lido__waitq_mark(&semaphore->queue, word);
     } else {
-        word = serve(semaphore, word + LIDO__WORD_OWN);
+        word = serve(semaphore, word + LIDO__WORD_OWN, &wakes);
     }
-    lido__word_unlock(&semaphore->word, word);
+    lido__word_unlock_and_wake(&semaphore->word, word, &wakes);
     if (!passes)
         return NULL;
     accept(lido__wait_public(first));

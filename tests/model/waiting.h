@@ -14,6 +14,7 @@ struct model_fiber {
     lido_task task; /* first: its address is the fiber's */
     struct model_bell bell;
     uint32_t handles; /* of the fiber itself, and of others */
+    uint32_t notified;
     int result;
 };
 
@@ -68,6 +69,34 @@ void lido__wake(lido_task *task)
 {
     model_touch(task);
     model_bell_ring(&((struct model_fiber *)task)->bell);
+}
+
+/*
+ * As it is between two workers, of which that of the task takes it from its inbox at once: what is notified has a
+ * reference, and whoever notifies it first has its mail until it is sent.
+ */
+void lido__wakes_add(struct lido__wakes *wakes, lido_task *task, uint32_t flags)
+{
+    struct model_fiber *fiber = (struct model_fiber *)task;
+    model_touch(task);
+    if (flags)
+        lido__state_cancel(&task->state);
+    if (lido__exchange(&fiber->notified, 1, LIDO__ACQ_REL))
+        return;
+    lido__fetch_add(&fiber->handles, 1, LIDO__RELAXED);
+    lido__fifo_push(&wakes->mail, &task->mail);
+}
+
+void lido__wakes_send_all(struct lido__wakes *wakes)
+{
+    struct lido__link *link;
+    while ((link = lido__fifo_pop(&wakes->mail))) {
+        struct model_fiber *fiber = (struct model_fiber *)lido__container_of(link, lido_task, mail);
+        model_touch(fiber);
+        lido__exchange(&fiber->notified, 0, LIDO__ACQ_REL);
+        model_bell_ring(&fiber->bell);
+        model_fiber_drop(fiber);
+    }
 }
 
 void lido__fiber_suspend(struct lido__worker *worker, const char *awaits)
