@@ -296,7 +296,7 @@ static void sleeping_until_next_expiry_reaches_a_timer_in_eight_steps(void **sta
     assert_in_range(wakeups, 1, LIDO__WHEEL_LEVELS);
 }
 
-/* ---- Against a model -------------------------------------------------------------------------- */
+/* ---- Against a model ------------------------------------------------------------------------- */
 
 #define MODEL_TIMERS 128
 #define OPERATIONS 100000
@@ -443,6 +443,107 @@ static void a_million_timers_all_fire_in_time(void **state)
     free(timers);
 }
 
+/* ---- Very many in one slot ------------------------------------------------------------------- */
+
+static struct lido__timer *many(uint64_t (*expires)(void))
+{
+    struct lido__timer *timers = calloc(MILLION, sizeof(*timers));
+    assert_non_null(timers);
+    random_state = 4711;
+    for (int i = 0; i < MILLION; i++)
+        arm(&timers[i], expires());
+    return timers;
+}
+
+#define FAR_SLOT (((START / width(3)) + 2) * width(3))
+
+static uint64_t in_a_far_slot(void)
+{
+    return FAR_SLOT + next_random() % width(3);
+}
+
+static uint64_t at_one_time(void)
+{
+    return FAR_SLOT;
+}
+
+/* How many timers lie elsewhere than before: all that an advance has moved, or fired. */
+static unsigned touched_by_advance(struct lido__timer *timers, struct lido__node **seen,
+                                   uint64_t now)
+{
+    unsigned touched = 0;
+    for (int i = 0; i < MILLION; i++)
+        seen[i] = timers[i].node.prev;
+    lido__wheel_advance(&wheel, now, LIDO__TICKS_ALL, &fired);
+    for (int i = 0; i < MILLION; i++)
+        touched += timers[i].node.prev != seen[i];
+    return touched;
+}
+
+/* A timer that is moved has new neighbours, and so has the one that was behind it. */
+static void an_advance_touches_few_timers(uint64_t (*expires)(void))
+{
+    struct lido__timer *timers = many(expires);
+    struct lido__node **seen = calloc(MILLION, sizeof(*seen));
+    assert_non_null(seen);
+    assert_in_range(touched_by_advance(timers, seen, FAR_SLOT), 1, 2 * LIDO__WHEEL_WORK);
+    assert_in_range(touched_by_advance(timers, seen, FAR_SLOT), 1, 2 * LIDO__WHEEL_WORK);
+    free(seen);
+    free(timers);
+}
+
+static void an_advance_that_meets_a_million_moves_few(void **state)
+{
+    (void)state;
+    an_advance_touches_few_timers(in_a_far_slot);
+}
+
+static void an_advance_at_which_a_million_are_due_fires_few(void **state)
+{
+    (void)state;
+    an_advance_touches_few_timers(at_one_time);
+}
+
+/* Whoever asks for the next expiry comes back at once, as often as it takes; the order is kept, and
+   what is cancelled meanwhile, or armed, is treated as ever. */
+static void a_million_of_one_slot_fire_in_order_and_never_early(void **state)
+{
+    struct lido__timer *timers = many(in_a_far_slot);
+    uint64_t last = 0, now = START;
+    int count = 0, wrong = 0, cancelled = 0;
+    (void)state;
+    while (!lido__wheel_empty(&wheel)) {
+        now = lido__wheel_next_expiry(&wheel) > now ? lido__wheel_next_expiry(&wheel) : now;
+        lido__wheel_advance(&wheel, now, LIDO__TICKS_ALL, &fired);
+        struct lido__timer *victim = &timers[next_random() % MILLION];
+        cancelled += lido__timer_armed(victim);
+        lido__wheel_cancel(&wheel, victim);
+        for (struct lido__timer *timer; (timer = lido__timer_next_fired(&fired)); count++) {
+            uint64_t tick = round_up(timer->expires);
+            wrong += timer->expires > now || tick < last;
+            last = tick;
+        }
+    }
+    assert_int_equal(count + cancelled, MILLION);
+    assert_int_equal(wrong, 0);
+    assert_true(lido__wheel_next_expiry(&wheel) == LIDO__NEVER);
+    free(timers);
+}
+
+static void cancelling_all_of_a_slot_that_is_half_moved_empties_the_wheel(void **state)
+{
+    struct lido__timer *timers = many(in_a_far_slot);
+    (void)state;
+    lido__wheel_advance(&wheel, FAR_SLOT, LIDO__TICKS_ALL, &fired);
+    assert_true(lido__wheel_next_expiry(&wheel) <= FAR_SLOT);
+    for (int i = 0; i < MILLION; i++)
+        lido__wheel_cancel(&wheel, &timers[i]);
+    assert_true(lido__wheel_empty(&wheel));
+    assert_true(lido__wheel_next_expiry(&wheel) == LIDO__NEVER);
+    assert_null(advance(FAR_SLOT + width(4)));
+    free(timers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +566,11 @@ int main(void)
         cmocka_unit_test_setup(sleeping_until_next_expiry_reaches_a_timer_in_eight_steps, setup),
         cmocka_unit_test_setup(the_wheel_agrees_with_a_sorted_array, setup),
         cmocka_unit_test_setup(a_million_timers_all_fire_in_time, setup),
+        cmocka_unit_test_setup(an_advance_that_meets_a_million_moves_few, setup),
+        cmocka_unit_test_setup(an_advance_at_which_a_million_are_due_fires_few, setup),
+        cmocka_unit_test_setup(a_million_of_one_slot_fire_in_order_and_never_early, setup),
+        cmocka_unit_test_setup(cancelling_all_of_a_slot_that_is_half_moved_empties_the_wheel,
+                               setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
