@@ -15,7 +15,8 @@ function(lido_compile target)
         -ftls-model=initial-exec
         # Public functions call each other; without this each such call would go through the PLT and
         # none could be inlined.
-        -fno-semantic-interposition)
+        -fno-semantic-interposition
+        ${lido_hardening_compile})
     target_link_libraries(${target} PRIVATE lido_flags Threads::Threads)
 endfunction()
 
@@ -31,7 +32,8 @@ set_target_properties(lido PROPERTIES
     VERSION ${PROJECT_VERSION}
     SOVERSION ${PROJECT_VERSION_MAJOR})
 target_link_libraries(lido PRIVATE lido_flags Threads::Threads)
-target_link_options(lido PRIVATE -Wl,-Bsymbolic-functions)
+target_link_options(lido PRIVATE -Wl,-Bsymbolic-functions ${lido_hardening_link} ${lido_unloading})
+target_link_options(lido_static INTERFACE ${lido_unloading})
 if(NOT LIDO_SANITIZE)
     # A sanitizer's own symbols are resolved from the executable only.
     target_link_options(lido PRIVATE -Wl,-z,defs)
@@ -41,6 +43,9 @@ foreach(target lido lido_static)
     target_include_directories(${target} INTERFACE
         $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+    target_compile_options(${target} INTERFACE
+        $<$<COMPILE_LANG_AND_ID:C,GNU,Clang>:${lido_user_flags}>
+        $<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:${lido_user_flags}>)
     set_target_properties(${target} PROPERTIES LINKER_LANGUAGE C)
     add_library(lido::${target} ALIAS ${target})
 endforeach()

@@ -4,39 +4,10 @@
 
 # shellcheck disable=SC2046,SC2086 # pkg-config prints arguments, which are to be split into words
 
-set -eu
-
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-CMAKE=${CMAKE:-cmake}
-CC=${CC:-cc}
 CXX=${CXX:-g++}
-
-for tool in pkg-config "$CXX" readelf; do
-    command -v "$tool" >/dev/null || {
-        echo "skipped: no $tool"
-        exit 77
-    }
-done
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-
-# Installed in one place and used in another: nothing in it may name where it was.
-"$CMAKE" --install "$LIDO_BUILD" --prefix "$work/first" >install.log || {
-    cat install.log >&2
-    exit 1
-}
-mv first moved
-prefix=$work/moved
-lib=$(dirname "$(find "$prefix" -name liblido.a)")
-PKG_CONFIG_PATH=$lib/pkgconfig
-export PKG_CONFIG_PATH
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
+needs="pkg-config $CXX readelf"
+# shellcheck source=tests/install/installed.sh
+. "$(dirname -- "$0")/installed.sh"
 
 # ran PROGRAM shared|static [LIBRARY PATH]: it runs, and depends on liblido.so or does not.
 ran() {
