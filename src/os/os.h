@@ -266,6 +266,9 @@ int lido__fd_type(int fd);
 /* Which of `events` (POLLIN, ...) hold at this moment, and POLLERR, POLLHUP; 0: none. -EBADF. */
 int lido__os_poll(int fd, short events);
 
+/* Whether there is something to read at this moment, or it cannot be known. */
+bool lido__os_readable(int fd);
+
 /* Raises the limit of open descriptors to the most that is allowed; returns it (or -errno). */
 int lido__fd_limit_raise(void);
 

@@ -52,6 +52,11 @@ int lido__os_poll(int fd, short events)
     return ask.revents & POLLNVAL ? -EBADF : ask.revents;
 }
 
+bool lido__os_readable(int fd)
+{
+    return lido__os_poll(fd, POLLIN) != 0;
+}
+
 int lido__fd_limit_raise(void)
 {
     struct rlimit limit;

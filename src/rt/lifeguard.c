@@ -83,20 +83,19 @@ static void report(struct lido_runtime *runtime, struct lido__worker *worker,
 
 /*
  * A worker that shares makes a turn every 100 us; unless it sits in one task, or its slice was measured by cheaper
- * tasks than those that it has now.
+ * tasks than those that it has now. True: it has made none for long.
  */
-static void look_at_turn(struct lido_runtime *runtime, struct lido__worker *worker,
-                         struct lido__watched *watched, uint64_t now)
+static bool look_at_turn(struct lido__watched *watched, uint64_t now)
 {
     uint64_t turn = lido__worker_turn(watched->progress);
     if (!turn)
-        return; /* between two tasks, or asleep; after that it is in another turn */
-    if (turn != watched->turn) {
-        watched->turn = turn;
-        watched->turned = now;
-    } else if (now - watched->turned >= STALL_NS && lido__idle_hungry(&runtime->pool.idle)) {
-        lido__worker_rescue(worker);
-    }
+        return false; /* between two tasks, or asleep; after that it is in another turn */
+    if (turn == watched->turn)
+        return now - watched->turned >= STALL_NS;
+    watched->turn = turn;
+    watched->turned = now;
+    lido__rescue_reset(&watched->rescue);
+    return false;
 }
 
 static void look_at_poll(struct lido_runtime *runtime, struct lido__worker *worker,
@@ -115,12 +114,20 @@ static void look_at_poll(struct lido_runtime *runtime, struct lido__worker *work
         report(runtime, worker, watched, now);
 }
 
-static void look_at_worker(struct lido_runtime *runtime, struct lido__worker *worker, uint64_t now)
+/* Puts it on the list of those to be rescued, if it is to be. */
+static void look_at_worker(struct lido_runtime *runtime, struct lido__worker *worker, uint64_t now,
+                           struct lido__rescue **stuck)
 {
     struct lido__watched *watched = &runtime->seats[worker->index].watched;
+    struct lido__rescue *rescue = &watched->rescue;
     look_at_poll(runtime, worker, watched, now);
-    if (lido__pool_shares(&runtime->pool))
-        look_at_turn(runtime, worker, watched, now);
+    if (!look_at_turn(watched, now) || !lido__idle_hungry(&runtime->pool.idle))
+        return;
+    rescue->worker = worker;
+    if (!lido__rescue_promises(rescue, now))
+        return;
+    rescue->next = *stuck;
+    *stuck = rescue;
 }
 
 /* How often the workers are to be looked at; never, if nothing can be done for them. */
@@ -153,10 +160,13 @@ static uint64_t look_at_workers(struct lido_runtime *runtime, uint64_t now)
 {
     struct lido__lifeguard *guard = &runtime->lifeguard;
     uint64_t pace = pace_of(runtime);
+    struct lido__rescue *stuck = NULL;
     if (pace == LIDO__FOREVER)
         return pace;
     for (unsigned i = 0; i < runtime->pool.count; i++)
-        look_at_worker(runtime, &runtime->pool.workers[i], now);
+        look_at_worker(runtime, &runtime->pool.workers[i], now, &stuck);
+    if (stuck && lido__rescue_all(stuck, NULL))
+        return NAP_NS; /* there is more, which nobody wakes the lifeguard for */
     guard->quiet = anybody_awake(runtime) ? 0 : guard->quiet + 1;
     if (guard->quiet < QUIET_LOOKS || runtime->pool.fenced || lido__barrier_refused())
         return pace;

@@ -16,7 +16,7 @@
  * All four are sequentially consistent, so at least one of the two sees the other (Dekker).
  *
  * Its second duty: a worker that has been in one turn of its loop for a millisecond, while another has nothing to do,
- * is rescued (sched/rescue.h). For that it looks every millisecond while a worker is awake. If none has been for a
+ * is rescued (sched/rescue.h), if there may be something to move; all that are to be, at once. For that it looks every millisecond while a worker is awake. If none has been for a
  * while, it says so in pool->unwatched and sleeps fully; the next worker that wakes calls it.
  *
  * Its third duty, if watch_ms asks for it: a worker that has been in one poll for so long is reported
@@ -32,6 +32,7 @@
 
 #include "base/atomic.h"
 #include "os/os.h"
+#include "sched/rescue.h"
 
 struct lido__pool;
 struct lido__worker;
@@ -59,8 +60,9 @@ struct lido__watched {
     uint64_t since;    /* ns: when that was first seen */
     uint64_t turn;     /* the same of its loop */
     uint64_t turned;   /* ns: when that was first seen */
-    uint8_t silent;    /* how often its thread has not answered since then */
-    bool reported;     /* since then */
+    struct lido__rescue rescue;
+    uint8_t silent; /* how often its thread has not answered since then */
+    bool reported;  /* since then */
 };
 
 /* pool->watch: a worker is awake, and nobody watches. On its thread. */

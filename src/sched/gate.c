@@ -20,7 +20,13 @@ void lido__gate_init(struct lido__gate *gate, bool fenced)
 static bool step_in(struct lido__gate *gate)
 {
     lido__exchange(&gate->inside, 1, LIDO__SEQ_CST);
-    return !(lido__load(&gate->wanted, LIDO__SEQ_CST) & LIDO__GATE_WANTED);
+    uint32_t wanted = lido__load(&gate->wanted, LIDO__SEQ_CST);
+    if (wanted & LIDO__GATE_WANTED)
+        return false;
+    /* Relaxed: whoever sees that the mark is gone seizes the gate before it looks at anything. */
+    if (wanted & LIDO__GATE_MARKED)
+        lido__fetch_and(&gate->wanted, ~LIDO__GATE_MARKED, LIDO__RELAXED);
+    return true;
 }
 
 /* Release: the seizer may read this 0 and not the one of the last leave. */
@@ -56,15 +62,28 @@ void lido__gate_enter_slowly(struct lido__gate *gate)
 
 /* ---- The seizer ------------------------------------------------------------------------------- */
 
-/* False: another seizer is at it. Acquire, for what the one before has done; seq_cst for gates that are fenced. */
-static bool want(struct lido__gate *gate)
+/* Acquire, for what the seizer before has done; seq_cst for gates that are fenced. */
+bool lido__gate_claim(struct lido__gate *gate)
 {
     uint32_t before = lido__load(&gate->wanted, LIDO__RELAXED);
-    if (before & LIDO__GATE_WANTED || !lido__cas(&gate->wanted, &before, before | LIDO__GATE_WANTED,
-                                                 LIDO__SEQ_CST, LIDO__RELAXED))
+    while (!(before & LIDO__GATE_WANTED))
+        if (lido__cas(&gate->wanted, &before, before | LIDO__GATE_WANTED, LIDO__SEQ_CST,
+                      LIDO__RELAXED))
+            return true;
+    return false;
+}
+
+void lido__gate_barrier(void)
+{
+    lido__barrier_all();
+}
+
+static bool want(struct lido__gate *gate)
+{
+    if (!lido__gate_claim(gate))
         return false;
-    if (!(before & LIDO__GATE_FENCED))
-        lido__barrier_all();
+    if (!lido__gate_fenced(gate))
+        lido__gate_barrier();
     return true;
 }
 
@@ -84,14 +103,17 @@ void lido__gate_seize(struct lido__gate *gate)
         lido__backoff(&backoff);
 }
 
-bool lido__gate_try_seize(struct lido__gate *gate)
+bool lido__gate_confirm(struct lido__gate *gate)
 {
-    if (!want(gate))
-        return false;
     if (is_out(gate))
         return true;
     lido__gate_release(gate);
     return false;
+}
+
+bool lido__gate_try_seize(struct lido__gate *gate)
+{
+    return want(gate) && lido__gate_confirm(gate);
 }
 
 /*
@@ -100,13 +122,22 @@ bool lido__gate_try_seize(struct lido__gate *gate)
  */
 static uint32_t unwanted(const struct lido__gate *gate)
 {
-    bool fenced = lido__load(&gate->wanted, LIDO__RELAXED) & LIDO__GATE_FENCED;
-    return fenced || lido__barrier_refused() ? LIDO__GATE_FENCED : 0;
+    return lido__gate_fenced(gate) || lido__barrier_refused() ? LIDO__GATE_FENCED : 0;
 }
 
 /* The owner's thread may go on, and away, before the wake: that only names the address. */
+static void release(struct lido__gate *gate, uint32_t mark)
+{
+    lido__store(&gate->wanted, unwanted(gate) | mark, LIDO__RELEASE);
+    lido__futex_wake(&gate->wanted, 1);
+}
+
 void lido__gate_release(struct lido__gate *gate)
 {
-    lido__store(&gate->wanted, unwanted(gate), LIDO__RELEASE);
-    lido__futex_wake(&gate->wanted, 1);
+    release(gate, 0);
+}
+
+void lido__gate_release_marked(struct lido__gate *gate)
+{
+    release(gate, LIDO__GATE_MARKED);
 }

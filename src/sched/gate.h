@@ -26,6 +26,15 @@
  * the fast path is one and the same, and does not ask. A gate becomes so in the middle of its life if the system
  * refuses the barrier from some time on: when the seizer that has waited for the last one releases it.
  *
+ * Many gates are seized for the price of one: each is claimed, then comes one barrier, then each is asked
+ * whether its owner is out.
+ *
+ * A seizer that has found nothing leaves a mark in `wanted`. The owner's next enter takes the slow path for it and wipes it
+ * off: so as long as it is there the owner has not been inside, and nothing that is behind the gate has changed. The
+ * seizer's barrier sees to it that no enter after the release can miss the mark: such an enter reads `wanted` after
+ * the barrier, and so what the claim has written or something later. This costs the owner one slow enter for each
+ * seizure, and nothing else.
+ *
  * The owner may be another thread from one time to the next, if the change is made outside and
  * ordered by other means.
  *
@@ -48,6 +57,7 @@ struct lido__gate {
 
 #define LIDO__GATE_WANTED 1u
 #define LIDO__GATE_FENCED 2u
+#define LIDO__GATE_MARKED 4u
 
 /* `fenced`: lido__barrier_init has failed. */
 void lido__gate_init(struct lido__gate *gate, bool fenced);
@@ -99,6 +109,30 @@ void lido__gate_seize(struct lido__gate *gate);
 /* The same if the owner is out, and no other seizer wants in; otherwise false, and nothing has changed. */
 bool lido__gate_try_seize(struct lido__gate *gate);
 
+/*
+ * The same in three steps, for many gates: claim each (false: another seizer is at it), call the barrier once
+ * unless all those are fenced, and confirm each that was claimed (false: the owner is inside, and the
+ * claim is taken back). Nothing that waits may come in between: each owner that comes waits for the last step.
+ */
+bool lido__gate_claim(struct lido__gate *gate);
+void lido__gate_barrier(void);
+bool lido__gate_confirm(struct lido__gate *gate);
+
+/* Whether it needs no barrier. Of a gate that the caller has claimed. */
+static inline bool lido__gate_fenced(const struct lido__gate *gate)
+{
+    return lido__load(&gate->wanted, LIDO__RELAXED) & LIDO__GATE_FENCED;
+}
+
 void lido__gate_release(struct lido__gate *gate);
+
+/* The same, and leaves the mark. */
+void lido__gate_release_marked(struct lido__gate *gate);
+
+/* Whether that is still there: the owner has not been inside since. A hint: what it has just done is seen later. */
+static inline bool lido__gate_is_marked(const struct lido__gate *gate)
+{
+    return lido__load(&gate->wanted, LIDO__RELAXED) & LIDO__GATE_MARKED;
+}
 
 #endif

@@ -44,7 +44,7 @@ static bool may_go(const struct lido__worker *worker, const lido_task *task, uin
    again where it next waits. */
 static void detach(struct lido__worker *worker, lido_task *task)
 {
-    lido__list_remove(&task->live);
+    lido__worker_unlist(worker, task);
     lido__worker_uncount(worker);
     if (task->flags & LIDO__TASK_EXTRA)
         lido__wheel_cancel(&worker->wheel, &task->extra->deadline.timer);
@@ -69,6 +69,11 @@ static void append(struct lido__fifo *to, struct lido__fifo *from)
 
 /* How far into a queue is looked for tasks that may go: most may be pinned. */
 #define SELECT_AMONG (2 * LIDO__RING_SIZE)
+/*
+ * For how long nothing is looked for after that was in vain. A turn of cheap tasks takes 2 us, and to look among 512
+ * tasks takes as long.
+ */
+#define VAIN_NS 50000u
 
 /* Takes every second task that may go from the queue, `most` at most. How many. */
 static unsigned select_half(struct lido__worker *worker, unsigned most, struct lido__fifo *chosen)
@@ -97,10 +102,14 @@ static void offer(struct lido__worker *worker, unsigned most)
     struct lido__fifo chosen;
     struct lido__link *link;
     unsigned room = lido__ring_room(&worker->ring);
+    if (most > room)
+        most = room;
     lido__fifo_init(&chosen);
-    unsigned count = select_half(worker, most < room ? most : room, &chosen);
-    if (count == 0)
+    unsigned count = select_half(worker, most, &chosen);
+    if (count == 0) {
+        worker->vain_until = most ? worker->now + VAIN_NS : 0;
         return;
+    }
     add_tokens(worker->pool, count);
     while ((link = lido__fifo_pop(&chosen))) {
         detach(worker, task_of(link));
@@ -109,23 +118,44 @@ static void offer(struct lido__worker *worker, unsigned most)
     lido__share_call(worker->pool);
 }
 
-unsigned lido__share_evacuate(struct lido__worker *worker)
+/* Takes a link out of the queue: the one that `*at` points to. */
+static struct lido__link *take_out(struct lido__fifo *queue, struct lido__link **at)
 {
-    uint32_t movable = LIDO__TASK_RESCUABLE | LIDO__TASK_STEALABLE;
-    struct lido__fifo kept, chosen;
-    struct lido__link *link;
+    struct lido__link *link = *at;
+    *at = link->next;
+    if (!link->next)
+        queue->tail = at;
+    return link;
+}
+
+/* Goes on from `from`, or from the head. How many were chosen. */
+static unsigned select_movable(struct lido__worker *worker, unsigned among,
+                               struct lido__link ***from, struct lido__fifo *chosen)
+{
+    struct lido__link **at = *from ? *from : &worker->queue.head;
     unsigned count = 0;
-    lido__fifo_init(&kept);
+    for (unsigned seen = 0; *at && seen < among; seen++) {
+        if (may_go(worker, task_of(*at), LIDO__TASK_MOVABLE)) {
+            lido__fifo_push(chosen, take_out(&worker->queue, at));
+            count++;
+        } else {
+            at = &(*at)->next;
+        }
+    }
+    *from = *at ? at : NULL;
+    return count;
+}
+
+unsigned lido__share_evacuate(struct lido__worker *worker, unsigned among,
+                              struct lido__link ***from)
+{
+    struct lido__fifo chosen;
+    struct lido__link *link;
     lido__fifo_init(&chosen);
     if (worker->hot)
         lido__fifo_push(&worker->queue, &worker->hot->run);
     worker->hot = NULL;
-    while ((link = lido__fifo_pop(&worker->queue))) {
-        bool goes = may_go(worker, task_of(link), movable);
-        lido__fifo_push(goes ? &chosen : &kept, link);
-        count += goes;
-    }
-    append(&worker->queue, &kept);
+    unsigned count = select_movable(worker, among, from, &chosen);
     if (count == 0)
         return 0;
     add_tokens(worker->pool, count);
@@ -261,6 +291,12 @@ static unsigned surplus(struct lido__worker *worker)
     return worker->live > live + more ? (worker->live - live) / 2 : 0;
 }
 
+/* Not where all tasks are pinned, and not all the time where those that run are. */
+static bool may_offer(const struct lido__worker *worker)
+{
+    return lido__worker_has_work(worker) && worker->movable && worker->now >= worker->vain_until;
+}
+
 void lido__share_gather(struct lido__worker *worker)
 {
     take_back(worker);
@@ -272,7 +308,7 @@ void lido__share_turn(struct lido__worker *worker)
     lido__share_gather(worker);
     if (worker->searching && lido__worker_has_work(worker))
         stop_searching(worker);
-    if (lido__worker_has_work(worker) && lido__idle_hungry(&worker->pool->idle))
+    if (may_offer(worker) && lido__idle_hungry(&worker->pool->idle))
         offer(worker, worker->waited ? UINT_MAX : surplus(worker));
     worker->waited = false;
 }

@@ -56,8 +56,13 @@ void lido__share_awake(struct lido__worker *worker);
 
 /* ---- For whoever has seized the gate of a worker ------------------------------------------------- */
 
-/* Moves all runnable tasks that may go to the pool's stack, and calls somebody. How many. */
-unsigned lido__share_evacuate(struct lido__worker *worker);
+/*
+ * Moves runnable tasks that may go to the pool's stack, and calls somebody. How many. Looks among so many at
+ * most, since the owner may wait; `*from` tells where to go on, and is NULL for the beginning, and when all have been
+ * looked at. It is valid until the worker takes a task from its queue.
+ */
+unsigned lido__share_evacuate(struct lido__worker *worker, unsigned among,
+                              struct lido__link ***from);
 
 /* ---- Any thread ---------------------------------------------------------------------------------- */
 

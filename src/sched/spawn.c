@@ -32,7 +32,7 @@ static void mail_task(const struct spawning *plan, lido_task *task, uint32_t ref
     struct lido__worker *worker = plan->worker;
     lido__state_init_notified(&task->state, refs + 1);
     task->flags |= LIDO__TASK_ARRIVING;
-    if (plan->placement == LIDO_PLACE_LEAST_LOADED) {
+    if (plan->placement == LIDO_PLACE_LEAST_LOADED || task->flags & LIDO__TASK_MOVABLE) {
         task->flags |= LIDO__TASK_COUNTED;
         lido__fetch_add(&worker->incoming, 1, LIDO__RELAXED);
     }

@@ -137,7 +137,7 @@ static void tell_parent(lido_task *task)
 
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result)
 {
-    lido__list_remove(&task->live);
+    lido__worker_unlist(worker, task);
     task->result = result;
     if (task->flags & LIDO__TASK_JOINED)
         wake_joiner(worker, task);
@@ -250,7 +250,7 @@ void lido__worker_peek(struct lido__worker *worker, uint64_t now)
     lido__fifo_init(&handed);
     worker->reactor->ops->wait(worker->reactor, 0, &handed);
     lido__deliver(&handed, LIDO__OP_READY, 0);
-    fire_timers(worker, now, LIDO__TICKS_ALL);
+    fire_timers(worker, now, TICKS_AT_ONCE);
 }
 
 /* The clock has been read. */

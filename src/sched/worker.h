@@ -44,7 +44,8 @@ struct lido__worker {
     /* What others write who send something, or read on the way to that: one cache line. */
     struct lido__inbox inbox; /* of struct lido_task.mail, and `order` */
     lido__shared uint32_t orders;
-    lido__shared uint32_t incoming;   /* tasks placed here by load that have not arrived */
+    /* Tasks on their way here, of those that were placed by load or are movable. */
+    lido__shared uint32_t incoming;
     lido__shared uint32_t wakes_done; /* of those that were owed; the waker's last touch */
     lido__shared uint32_t seated;     /* a thread carries it, or is on its way to */
     struct lido__link order;          /* in the inbox while orders are pending */
@@ -58,18 +59,19 @@ struct lido__worker {
     lido__shared uint32_t
         slice_left; /* tasks to run before the clock is asked; others see it change */
     uint32_t slice;
-    uint32_t hot_runs;          /* in a row */
-    bool hurries;               /* uses `hot` */
-    bool searching;             /* counts as one that looks for work (idle.h) */
-    lido__shared uint32_t live; /* tasks; written here, read by placement */
-    uint32_t stamp;             /* about now, for reports: see lido__stamp_of */
-    uint64_t now;               /* ns, as of the last look at the clock */
-    uint64_t looked_at;         /* ns; 0: the last look did not read the clock */
-    uint64_t cut_at;            /* ns, when the slice began; 0: not known */
-    uint32_t wakes_owed;        /* pushes that found this worker asleep, and so wake it */
-    bool awaits_job;            /* has sent one to another thread since it last slept */
-    struct lido__linger linger; /* for that */
-    bool parked;                /* ASLEEP has been put into the inbox since the last take */
+    uint32_t hot_runs;             /* in a row */
+    bool hurries;                  /* uses `hot` */
+    bool searching;                /* counts as one that looks for work (idle.h) */
+    lido__shared uint32_t live;    /* tasks; written here, read by placement */
+    lido__shared uint32_t movable; /* those of them that are not pinned; written here */
+    uint32_t stamp;                /* about now, for reports: see lido__stamp_of */
+    uint64_t now;                  /* ns, as of the last look at the clock */
+    uint64_t looked_at;            /* ns; 0: the last look did not read the clock */
+    uint64_t cut_at;               /* ns, when the slice began; 0: not known */
+    uint32_t wakes_owed;           /* pushes that found this worker asleep, and so wake it */
+    bool awaits_job;               /* has sent one to another thread since it last slept */
+    struct lido__linger linger;    /* for that */
+    bool parked;                   /* ASLEEP has been put into the inbox since the last take */
     struct lido__reactor *reactor;
     struct lido__pool *pool;
     void *fibers; /* of the fiber room: struct lido__carrier */
@@ -92,9 +94,10 @@ struct lido__worker {
     lido__shared uint32_t
         turns; /* of the loop; with slice_left it tells others whether it gets on */
     uint32_t random;
-    uint32_t evened; /* the stamp when it last looked whether it has more tasks than others */
-    bool waited;     /* the last slice has left something in the queue, or it came from others */
-    bool idles;      /* has counted itself among the idle ones, and not taken that back */
+    uint32_t evened;     /* the stamp when it last looked whether it has more tasks than others */
+    uint64_t vain_until; /* ns: nothing to offer was found shortly before */
+    bool waited; /* the last slice has left something in the queue, or it came from others */
+    bool idles;  /* has counted itself among the idle ones, and not taken that back */
     struct lido__idler idler;
     struct lido__ring ring;
 
@@ -155,8 +158,8 @@ static inline int lido__worker_seat(struct lido__worker *worker, bool insist)
  */
 bool lido__worker_loop(struct lido__worker *worker);
 
-/* What a look at the reactor finds, without waiting, and the timers that are due; into the queue and the
-   inbox. Inside the gate, or by who has seized it. */
+/* What a look at the reactor finds, without waiting, and the timers that are due, but no more than a few ticks of them;
+   into the queue and the inbox. Inside the gate, or by who has seized it. */
 void lido__worker_peek(struct lido__worker *worker, uint64_t now);
 
 /* Takes in what has been sent to the worker. Inside the gate, or by who has seized it. */
@@ -166,6 +169,21 @@ void lido__worker_take_mail(struct lido__worker *worker);
 static inline void lido__worker_uncount(struct lido__worker *worker)
 {
     lido__store(&worker->live, worker->live - 1, LIDO__RELAXED);
+}
+
+/* A task is on the list of live ones from now on; and not any more. Inside the gate. */
+static inline void lido__worker_list(struct lido__worker *worker, lido_task *task)
+{
+    uint32_t movable = (task->flags & LIDO__TASK_MOVABLE) != 0;
+    lido__list_push(&worker->tasks, &task->live);
+    lido__store(&worker->movable, worker->movable + movable, LIDO__RELAXED);
+}
+
+static inline void lido__worker_unlist(struct lido__worker *worker, lido_task *task)
+{
+    uint32_t movable = (task->flags & LIDO__TASK_MOVABLE) != 0;
+    lido__list_remove(&task->live);
+    lido__store(&worker->movable, worker->movable - movable, LIDO__RELAXED);
 }
 
 /* Waits for whoever is still about to wake the worker, at its end. */
@@ -310,7 +328,7 @@ void lido__worker_finish(struct lido__worker *worker, lido_task *task, int resul
 /* A task joins this worker: it is listed, and counted. Inside the gate. */
 static inline void lido__worker_adopt(struct lido__worker *worker, lido_task *task)
 {
-    lido__list_push(&worker->tasks, &task->live);
+    lido__worker_list(worker, task);
     lido__store(&worker->live, worker->live + 1, LIDO__RELAXED);
     task->since = worker->stamp;
 }

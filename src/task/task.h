@@ -42,6 +42,9 @@ struct lido__extra;
 #define LIDO__TASK_CHILD 4096u     /* `joiner` is the address of its lido__parent */
 #define LIDO__TASK_MOVABLE (LIDO__TASK_RESCUABLE | LIDO__TASK_STEALABLE)
 
+/* May be given away at all. */
+#define LIDO__TASK_MOVABLE (LIDO__TASK_RESCUABLE | LIDO__TASK_STEALABLE)
+
 /*
  * Is told of the end of a task that nobody joins: a scope. Its part for one task, which lives until it has
  * been told.

@@ -42,6 +42,58 @@ static void check_threads(unsigned before)
     check_int(threads_count(), before);
 }
 
+/* ---- Workers that are stuck for nothing ---------------------------------------------------------- */
+
+enum { HOGS = 6, LOOKS_MS = 300 };
+
+static int compute_for_long(void *arg)
+{
+    (void)arg;
+    for (uint64_t until = lido_now() + LOOKS_MS * (uint64_t)1000000; lido_now() < until;) {}
+    return 0;
+}
+
+static int sleep_meanwhile(void *arg)
+{
+    (void)arg;
+    return lido_sleep(10 * LOOKS_MS);
+}
+
+/* Barriers while some workers compute, each with a movable task behind it that sleeps. */
+static uint64_t barriers_of(const char *scheduler)
+{
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    lido_runtime *runtime = runtime_by(scheduler, HOGS + 2);
+    lido_task *hogs[HOGS], *sleepers[HOGS];
+    options.placement = LIDO_PLACE_WORKER;
+    options.mobility = LIDO_RESCUABLE;
+    for (options.worker = 0; options.worker < HOGS; options.worker++)
+        check_int(lido_runtime_spawn_with(runtime, &sleepers[options.worker], sleep_meanwhile, NULL,
+                                          &options),
+                  0);
+    lido__fault_plan("membarrier", 0, 0);
+    for (unsigned i = 0; i < HOGS; i++)
+        hogs[i] = runtime_start_pinned(runtime, i, compute_for_long, NULL);
+    for (unsigned i = 0; i < HOGS; i++)
+        check_int(lido_join(hogs[i], NULL), 0);
+    uint64_t barriers = lido__fault_count();
+    lido__fault_clear();
+    for (unsigned i = 0; i < HOGS; i++) {
+        lido_cancel(sleepers[i]);
+        check_int(lido_join(sleepers[i], NULL), 0);
+    }
+    runtime_end(runtime);
+    return barriers;
+}
+
+/* One for each worker, and a few that the test's own mail is the reason of; not one for each worker and millisecond. */
+static void a_worker_that_had_nothing_to_move_is_left_alone(void **state)
+{
+    (void)state;
+    check(barriers_of("io-pool") <= 5 * HOGS);
+    check(barriers_of("work-stealing") <= 5 * HOGS);
+}
+
 /* ---- A runtime that is not built ----------------------------------------------------------------- */
 
 static void carry_after_failure(void *arg, unsigned worker, void (*go_on)(void *run_arg),
@@ -180,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sections_do_not_keep_the_lifeguard_from_rescuing),
+        cmocka_unit_test(a_worker_that_had_nothing_to_move_is_left_alone),
         cmocka_unit_test(a_runtime_that_is_not_built_leaves_no_lifeguard),
         cmocka_unit_test(a_runtime_that_ends_at_once_leaves_no_lifeguard),
     };

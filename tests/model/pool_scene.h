@@ -28,7 +28,7 @@ static inline bool is_aside(const char *what, const char *where)
 {
     static const char *const hints[] = {"->turns", "->slice_left", "->current", "->live",
                                         "->awake", "->seated",     "->sharing", "->unwatched",
-                                        "->flags", "->joiner"};
+                                        "->flags", "->joiner",     "->movable", "->incoming"};
 #pragma GCC unroll 16
     for (unsigned i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
         if (__builtin_strstr(where, hints[i]))
@@ -144,6 +144,15 @@ static void reactor_wake(struct lido__reactor *reactor)
         model_bell_ring(&reactor_of(reactor)->bell);
 }
 
+/* The index of its worker. */
+static int reactor_descriptor(const struct lido__reactor *reactor)
+{
+    int index = 0;
+    while (stage.pool->workers[index].reactor != reactor)
+        index++;
+    return index;
+}
+
 static const struct lido__reactor_ops bell_ops = {
     .name = "bell",
     .size = sizeof(struct bell_reactor),
@@ -151,6 +160,7 @@ static const struct lido__reactor_ops bell_ops = {
     .fini = reactor_fini,
     .wait = reactor_wait,
     .wake = reactor_wake,
+    .descriptor = reactor_descriptor,
 };
 
 struct lido__slab lido__tasks;

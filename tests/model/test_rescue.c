@@ -10,22 +10,36 @@
 
 #include "../../src/sched/gate.c"
 
-static bool try_seize(struct lido__gate *gate)
+static bool try_claim_gate(struct lido__gate *gate)
 {
-    return wrong == SEIZE_NOTHING || lido__gate_try_seize(gate);
+    return wrong == SEIZE_NOTHING || lido__gate_claim(gate);
+}
+
+static bool try_confirm(struct lido__gate *gate)
+{
+    return wrong == SEIZE_NOTHING || lido__gate_confirm(gate);
 }
 
 static void try_release(struct lido__gate *gate)
 {
     if (wrong != SEIZE_NOTHING)
-        lido__gate_release(gate);
+        lido__gate_release_marked(gate);
 }
 
-#define lido__gate_try_seize try_seize
-#define lido__gate_release try_release
+static bool try_mark(const struct lido__gate *gate)
+{
+    return wrong == TRUST_THE_MARK || lido__gate_is_marked(gate);
+}
+
+#define lido__gate_claim try_claim_gate
+#define lido__gate_confirm try_confirm
+#define lido__gate_release_marked try_release
+#define lido__gate_is_marked try_mark
 #include "../../src/sched/rescue.c"
-#undef lido__gate_try_seize
-#undef lido__gate_release
+#undef lido__gate_claim
+#undef lido__gate_confirm
+#undef lido__gate_release_marked
+#undef lido__gate_is_marked
 
 enum { MOST = 3 };
 
@@ -35,6 +49,7 @@ struct plan {
      * The tasks that lie in the inbox of the first worker in the beginning. Those in capitals are pinned, the others
      * rescuable.
      *   S  is stuck until the others have ended
+     *   T  the same, and meanwhile wakes the first one, which waits
      *   P  passes
      *   N  wakes the first one, which waits
      *   F  joins the last one, gives that up, and joins it again
@@ -72,6 +87,13 @@ bool lido__barrier_refused(void)
     return false;
 }
 
+/* Whether the reactor has something to hand back: its descriptor is the worker's index. */
+bool lido__os_readable(int fd)
+{
+    const struct lido__worker *worker = &stage.pool->workers[fd];
+    return has_event(reactor_of(worker->reactor));
+}
+
 void lido__barrier_all(void)
 {
     lido__model_point("barrier", NULL);
@@ -90,6 +112,17 @@ MODEL_UNSEEN static bool others_have_ended(const void *self)
 static int be_stuck(lido_future *future, const lido_waker *waker)
 {
     begin_poll(waker);
+    model_block_until(others_have_ended, actor_of(future));
+    return end_with(actor_of(future), RESULT);
+}
+
+/* A neighbour that was not runnable when the rescuer looked. */
+static int be_stuck_and_wake(lido_future *future, const lido_waker *waker)
+{
+    begin_poll(waker);
+    model_touch(future);
+    lido__store(&scene.actors[0].event, 1, LIDO__RELEASE);
+    lido__wake_consume(scene.waker);
     model_block_until(others_have_ended, actor_of(future));
     return end_with(actor_of(future), RESULT);
 }
@@ -147,6 +180,7 @@ static lido_future future_of(char kind)
 {
     switch (kind) {
     case 'S': return (lido_future){be_stuck};
+    case 'T': return (lido_future){be_stuck_and_wake};
     case 'P': return (lido_future){pass};
     case 'N': return (lido_future){wake_first};
     case 'F': return (lido_future){join_twice};
@@ -156,6 +190,12 @@ static lido_future future_of(char kind)
     case 'j': return (lido_future){join_target};
     default: return (lido_future){end_at_once};
     }
+}
+
+/* The first of "Se" and the last of "wT". */
+static const struct actor *stuck_one(void)
+{
+    return &scene.actors[scene.plan->tasks[0] == 'S' ? 0 : scene.count - 1];
 }
 
 /* --- threads ------------------------------------------------------------------------------------*/
@@ -176,28 +216,37 @@ static void shut_down(void *unused)
     tear_down_pool();
 }
 
-/* As the lifeguard, who looks again and again. */
+/* As the lifeguard, who looks again and again, but seizes the gate only where that promises something. */
 static void rescue_it(void *unused)
 {
+    struct lido__rescue rescue = {.worker = &stage.pool->workers[0]};
     (void)unused;
-    while (!others_have_ended(&scene.actors[0])) {
-        lido__worker_rescue(&stage.pool->workers[0]);
+    while (!others_have_ended(stuck_one())) {
+        if (lido__rescue_promises(&rescue, 1))
+            lido__rescue_all(&rescue, NULL);
         model_yield();
     }
+    leave_pool();
+}
+
+static void rescue_times(unsigned times)
+{
+    struct lido__rescue rescue = {.worker = &stage.pool->workers[0]};
+    for (unsigned i = 0; i < times; i++)
+        lido__rescue_all(&rescue, NULL);
     leave_pool();
 }
 
 static void rescue_once(void *unused)
 {
     (void)unused;
-    lido__worker_rescue(&stage.pool->workers[0]);
-    leave_pool();
+    rescue_times(1);
 }
 
 static void rescue_twice(void *unused)
 {
-    lido__worker_rescue(&stage.pool->workers[0]);
-    rescue_once(unused);
+    (void)unused;
+    rescue_times(2);
 }
 
 static void wake_it(void *unused)
@@ -241,7 +290,7 @@ static void place_actors(void)
         model_name_memory(&tasks[scene.count]->state, sizeof(uint32_t), "state");
     }
     scene.last = tasks[scene.count - 1];
-    if (has(wake_it) || strchr(kinds, 'N'))
+    if (has(wake_it) || strpbrk(kinds, "NT"))
         scene.waker = lido__waker_own(tasks[0]);
     if (has(disturb_it))
         scene.disturber = lido__waker_own(tasks[0]);
@@ -278,6 +327,7 @@ static void set_up(void)
     }
 
 static struct plan stuck = PLAN("rescued from one that is stuck", "Se", 1, 8000, rescue_it);
+static struct plan waking = PLAN("rescued when the stuck one wakes it", "wT", 1, 5000, rescue_it);
 static struct plan passing = PLAN("rescued from one that ends", "Pe", 1, 5000, rescue_twice);
 static struct plan woken =
     PLAN("rescued and woken", "wP", 1, 30000, rescue_twice, {"waker", wake_it, NULL});
@@ -292,9 +342,9 @@ static struct plan ended_itself = PLAN("rescued after its end", "xP", 1, 5000, r
 static struct plan forgone = PLAN("rescued and joined twice", "FPe", 1, 5000, rescue_twice);
 static struct plan ended = PLAN("rescued and ended at once", "wwP", 1, 30000, rescue_twice);
 
-static struct plan *const plans[] = {&stuck,     &passing, &woken,   &woken_by_neighbour,
-                                     &delivered, &joined,  &joining, &ended_itself,
-                                     &forgone,   &ended};
+static struct plan *const plans[] = {
+    &stuck,   &waking,       &passing, &woken, &woken_by_neighbour, &delivered, &joined,
+    &joining, &ended_itself, &forgone, &ended};
 
 static int vary(void **state)
 {
@@ -334,6 +384,7 @@ static void wrong_ways_of_rescuing_are_caught(void **state)
     (void)state;
     assert_true(caught(WAKE_OUTSIDE, &woken_by_neighbour, "a wake-up beside the gate", "gone"));
     assert_true(caught(SEIZE_NOTHING, &woken, "a rescue beside the gate", "deadlock"));
+    assert_true(caught(TRUST_THE_MARK, &waking, "a mark that is never wiped off", ""));
 }
 
 int main(void)

@@ -24,6 +24,7 @@ enum wrong {
     NOTIFY_REGARDLESS,   /* of SHARED */
     WAKE_OUTSIDE,        /* of the gate, a task of the same worker */
     SEIZE_NOTHING,       /* and yet take what is there */
+    TRUST_THE_MARK,      /* which is there, even when the owner has been inside */
 };
 
 static enum wrong wrong;

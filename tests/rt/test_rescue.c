@@ -246,6 +246,70 @@ static void tasks_do_not_wait_for_a_slice_that_was_measured_by_cheaper_ones(void
     runtime_end(runtime);
 }
 
+/* ---- More than is moved at once ------------------------------------------------------------------------ */
+
+enum { CROWD = 5000 };
+
+struct crowd {
+    struct flag woken;
+    lido_event event;
+    lido__shared uint32_t passed;
+};
+
+static int pass_in_crowd(void *arg)
+{
+    lido__fetch_add(&((struct crowd *)arg)->passed, 1, LIDO__RELAXED);
+    return 0;
+}
+
+static int wait_in_crowd(void *arg)
+{
+    struct crowd *crowd = arg;
+    check_int(lido_event_wait(&crowd->event), 0);
+    flag_raise(&crowd->woken);
+    return 0;
+}
+
+static void await_crowd(struct crowd *crowd)
+{
+    while (lido__load(&crowd->passed, LIDO__RELAXED) < CROWD) {}
+}
+
+static int compute_before_crowd(void *arg)
+{
+    struct crowd *crowd = arg;
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    options.placement = LIDO_PLACE_LOCAL;
+    options.mobility = LIDO_PINNED;
+    for (unsigned i = 0; i < CROWD; i++)
+        check_int(lido_spawn_with(NULL, nothing, NULL, &options), 0);
+    options.mobility = LIDO_RESCUABLE;
+    for (unsigned i = 0; i < CROWD; i++)
+        check_int(lido_spawn_with(NULL, pass_in_crowd, arg, &options), 0);
+    await_crowd(crowd);
+    /* Nothing is left to move, and the worker has been left alone; a task that wakes one says by that that there is. */
+    usleep(20000);
+    lido_event_notify_one(&crowd->event);
+    flag_await(&crowd->woken);
+    return 0;
+}
+
+static void a_crowd_is_rescued_in_parts_and_what_is_woken_later_too(void **state)
+{
+    static struct crowd crowd = {.event = LIDO_EVENT_INIT};
+    lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+    lido_runtime *runtime = runtime_by("io-pool", 2);
+    lido_task *waiting;
+    (void)state;
+    options.placement = LIDO_PLACE_WORKER;
+    options.mobility = LIDO_RESCUABLE;
+    check_int(lido_runtime_spawn_with(runtime, &waiting, wait_in_crowd, &crowd, &options), 0);
+    let_them_begin(runtime);
+    check_int(finish(runtime_start_pinned(runtime, 0, compute_before_crowd, &crowd)), 0);
+    check_int(lido_join(waiting, NULL), 0);
+    runtime_end(runtime);
+}
+
 /* ---- Pinned ones do ---------------------------------------------------------------------------------- */
 
 struct order {
@@ -318,6 +382,7 @@ int main(void)
         cmocka_unit_test(rescuable_tasks_do_not_wait_for_one_that_computes),
         cmocka_unit_test(stealable_tasks_of_an_io_pool_do_not_either),
         cmocka_unit_test(tasks_do_not_wait_for_a_slice_that_was_measured_by_cheaper_ones),
+        cmocka_unit_test(a_crowd_is_rescued_in_parts_and_what_is_woken_later_too),
         cmocka_unit_test(a_pinned_task_waits_for_its_worker),
         cmocka_unit_test(all_workers_may_be_stuck),
     };
