@@ -775,8 +775,8 @@ typedef struct lido_slice {
 /*
  * Connects to "host:port". The addresses of a name are tried one after the other; the next attempt begins when one
  * has failed, or after 250 ms beside those that have not answered yet, and the first that connects is taken (RFC
- * 8305). -ECONNREFUSED, -ENETUNREACH, -EADDRNOTAVAIL, ... of the attempt that failed last; -EMFILE; errors of
- * lido_resolve.
+ * 8305). -ECONNREFUSED (also of a socket that the system would connect to itself), -ENETUNREACH,
+ * -EADDRNOTAVAIL, ... of the attempt that failed last; -EMFILE; errors of lido_resolve.
  */
 LIDO_API int lido_connect_tcp(lido_stream **stream, const char *host_port);
 /* The same, from a given local address ("127.0.0.1:0"). */
@@ -920,8 +920,14 @@ LIDO_API int lido_listener_local_address(const lido_listener *listener, lido_add
 /* Closes and frees; a task that accepts on it gets -ECANCELED. NULL is ignored. */
 LIDO_API void lido_listener_close(lido_listener *listener);
 
-/* Waits for a connection. `peer` may be NULL. -EMFILE, -ENFILE, -ENOMEM: nothing was accepted, the
-   connection waits in the backlog; connections that died there are passed over. */
+/*
+ * Waits for a connection. `peer` may be NULL. Connections that died in the backlog are passed over
+ * (-ECONNABORTED, -ECONNRESET, -EPROTO, -EHOSTDOWN, -ENETDOWN and the like, -EPERM of a firewall),
+ * unless such a code comes 17 times in a row, which says that it is no single connection's.
+ * -EMFILE, -ENFILE, -ENOMEM, -ENOBUFS: nothing was accepted, the connection waits in the backlog.
+ * -EBADF, -EINVAL, -ENOTSOCK, -EFAULT: the descriptor is no listener any more. After any other
+ * error the listener is as good as before; who tries again pauses first.
+ */
 LIDO_API int lido_accept(lido_listener *listener, lido_stream **stream, lido_address *peer);
 
 typedef struct lido_serve_options {
@@ -940,12 +946,22 @@ typedef struct lido_serve_options {
  * Accepts connections and starts a fiber fn(stream) for each, on a worker that the policy chooses;
  * the fiber owns the stream. Goes on until the calling task is cancelled or the listener fails;
  * never returns 0. The listener stays the caller's, its connections go on.
- * Out of descriptors or memory: accepting pauses until some are free, nobody is turned away. Out of threads
- * (work-stealing): connections go to the workers that have one, as the spawns of tasks do.
+ * Out of descriptors or memory: accepting pauses until some are free, nobody is turned away. Out of
+ * threads (work-stealing): connections go to the workers that have one, as the spawns of tasks do.
+ * Of what accept(2) says only EBADF, EINVAL, ENOTSOCK and EFAULT end the call; after any other code
+ * it pauses, for 10 ms to 1 s.
+ *
  * LIDO_PLACE_REUSEPORT opens a listener for each worker, as long as the call lasts, and leaves it to
- * the system to deal; a worker whose thread cannot be started gets its listener when that can, and is tried again within
- * a second. -EINVAL: the listener was not opened with reuse_port; a placement that makes no
- * sense here; no such mobility.
+ * the system to deal; a worker whose thread cannot be started gets its listener when that can, and
+ * is tried again within a second. Each has the options that the first has when it is opened, also
+ * those that were set on its descriptor. When the call is stopped they let no connection begin any
+ * more, wait 100 ms for those that have begun, and start their tasks: with another listener on the
+ * address (a server that takes over) none is lost, and one that begins then may be delayed by a
+ * second. That holds for the first too, until somebody accepts on it again; if its descriptor was
+ * asked for (lido_listener_fd) or taken over, it only starts what it finds.
+ *
+ * -EINVAL: the listener was not opened with reuse_port; a placement that makes no sense here; no
+ * such mobility.
  */
 #define lido_serve(listener, fn) lido_serve_at((listener), (fn), NULL, LIDO_HERE)
 #define lido_serve_with(listener, fn, options) lido_serve_at((listener), (fn), (options), LIDO_HERE)

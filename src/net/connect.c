@@ -60,11 +60,41 @@ int lido__connect_open(struct lido__handle **ret_handle, const lido_address *to,
     return r;
 }
 
+/*
+ * A socket that connects to a port of its own machine on which nobody listens may be given this
+ * very port to come from: then TCP connects it to itself. Go, too, takes that for what it is:
+ * nobody listens.
+ */
+static bool is_connected_to_itself(int fd)
+{
+    union lido__sockaddr local, peer;
+    lido_address address;
+    if (lido__socket_local_address(fd, &address) < 0)
+        return false;
+    lido__address_get(&address, &local);
+    if (local.any.sa_family != AF_INET && local.any.sa_family != AF_INET6)
+        return false;
+    if (lido__socket_peer_address(fd, &address) < 0)
+        return false;
+    lido__address_get(&address, &peer);
+    if (local.any.sa_family == AF_INET)
+        return local.v4.sin_port == peer.v4.sin_port &&
+               local.v4.sin_addr.s_addr == peer.v4.sin_addr.s_addr;
+    return local.v6.sin6_port == peer.v6.sin6_port &&
+           IN6_ARE_ADDR_EQUAL(&local.v6.sin6_addr, &peer.v6.sin6_addr);
+}
+
 /* -EALREADY here: the system has no room for another connection just now. */
 int lido__connect_verdict(const struct lido__handle *handle, int result)
 {
-    (void)handle;
-    return result == -EALREADY ? -EAGAIN : result;
+    if (result == -EALREADY)
+        return -EAGAIN;
+    if (result != 0 || !is_connected_to_itself(handle->fd))
+        return result;
+    /* Reset, so that the port is free at once for whoever wants to listen there. */
+    struct linger linger = {.l_onoff = 1};
+    (void)lido__os_setsockopt(handle->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    return -ECONNREFUSED;
 }
 
 static int connect_to(lido_stream **stream, const lido_address *to)

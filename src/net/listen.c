@@ -4,6 +4,7 @@
 
 #include "net/addr.h"
 #include "net/net.h"
+#include "net/sibling.h"
 #include "net/socket.h"
 #include "os/os.h"
 
@@ -92,13 +93,17 @@ int lido_listener_from_fd(lido_listener **listener, int fd)
     r = lido__net_take_over(&handle, fd, LIDO__HANDLE_LISTENER);
     if (r < 0)
         return r;
-    handle->flags = tcp ? LIDO__ACCEPTS_TCP : 0;
+    handle->flags = (uint8_t)(LIDO__FD_SHARED | (tcp ? LIDO__ACCEPTS_TCP : 0));
     *listener = (lido_listener *)handle;
     return 0;
 }
 
 int lido_listener_fd(const lido_listener *listener)
 {
+    lido_listener *shared = (lido_listener *)listener;
+    lido__door_open(shared);
+    if (!(shared->handle.flags & LIDO__FD_SHARED))
+        shared->handle.flags |= LIDO__FD_SHARED;
     return listener->handle.fd;
 }
 
@@ -115,18 +120,23 @@ void lido_listener_close(lido_listener *listener)
 
 /* ---- Accepting ---------------------------------------------------------------------------------- */
 
-bool lido__accept_passes_over(ssize_t result)
+bool lido__accept_passes_over(ssize_t result, unsigned *count)
 {
     switch (result) {
+    case -EPERM: /* of a firewall */
     case -ECONNABORTED:
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EPIPE:
     case -EPROTO:
     case -ENOPROTOOPT:
     case -EOPNOTSUPP:
     case -EHOSTDOWN:
     case -EHOSTUNREACH:
     case -ENETDOWN:
+    case -ENETRESET:
     case -ENETUNREACH:
-    case -ENONET: return true;
+    case -ENONET: return (*count)++ < LIDO__PASSED_OVER_MAX;
     default: return false;
     }
 }
@@ -142,12 +152,14 @@ void lido__accept_into(struct lido__handle *stream, const struct lido__handle *l
 int lido_accept(lido_listener *listener, lido_stream **stream, lido_address *peer)
 {
     struct lido__handle *accepted = lido__handle_new(-1, LIDO__HANDLE_SOCKET);
+    unsigned passed_over = 0;
     ssize_t r;
     if (!accepted)
         return -ENOMEM;
+    lido__door_open(listener);
     do
         r = lido__net_await(LIDO__OP_ACCEPT, &listener->handle, peer, 0);
-    while (lido__accept_passes_over(r));
+    while (lido__accept_passes_over(r, &passed_over));
     if (r < 0) {
         lido__handle_free(accepted);
         return (int)r;

@@ -53,8 +53,13 @@ void lido__net_close(struct lido__handle *handle, bool keep_fd);
 ssize_t lido__net_await(enum lido__op_kind kind, struct lido__handle *handle, void *buffer,
                         size_t length);
 
-/* Whether an accept that failed so is about a connection that died in the backlog: try the next. */
-bool lido__accept_passes_over(ssize_t result);
+/* More in a row than this are not one dead connection after the other, but the answer to each
+   attempt. */
+#define LIDO__PASSED_OVER_MAX 16u
+
+/* Whether an accept that failed so is about a connection that died in the backlog: try the next.
+   `count`: of those that have been passed over in a row, 0 at first. */
+bool lido__accept_passes_over(ssize_t result, unsigned *count);
 
 /* The descriptor that `listener` has accepted becomes that of a new stream. */
 void lido__accept_into(struct lido__handle *stream, const struct lido__handle *listener, int fd);

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "net/net.h"
+#include "net/sibling.h"
 #include "os/os.h"
 #include "sched/wake.h"
 
@@ -86,6 +87,7 @@ static void begin_accept(struct lido__op *op)
         lido__op_settle(op, -ENOMEM);
         return;
     }
+    lido__door_open((lido_listener *)op->handle);
     accepted->owner = (void *)(uintptr_t)op->length;
     op->length = (size_t)(uintptr_t)accepted;
     op->user = LIDO__USER_ACCEPTING;
@@ -107,9 +109,9 @@ static void finish_accept(struct lido__op *op)
 }
 
 /* The op is settled. True: it is to be tried again, for it met a connection that had died. */
-static bool passes_over(struct lido__op *op)
+static bool passes_over(struct lido__op *op, unsigned *count)
 {
-    if (op->user != LIDO__USER_ACCEPTING || !lido__accept_passes_over(op->result))
+    if (op->user != LIDO__USER_ACCEPTING || !lido__accept_passes_over(op->result, count))
         return false;
     op->state = LIDO__OP_IDLE;
     return true;
@@ -128,6 +130,7 @@ static __attribute__((noinline)) ssize_t advance_special(
     struct lido__worker *worker, struct lido__op *op,
     ssize_t (*advance)(struct lido__worker *worker, struct lido__op *op))
 {
+    unsigned passed_over = 0;
     ssize_t r;
     if (op->user == LIDO__USER_EMPTY)
         return settle_empty(op);
@@ -135,7 +138,7 @@ static __attribute__((noinline)) ssize_t advance_special(
         begin_accept(op);
     do
         r = advance(worker, op);
-    while (r != LIDO_PENDING && passes_over(op));
+    while (r != LIDO_PENDING && passes_over(op, &passed_over));
     if (r == LIDO_PENDING || op->user != LIDO__USER_ACCEPTING)
         return r;
     finish_accept(op);

@@ -9,6 +9,7 @@
 #include "net/addr.h"
 #include "net/net.h"
 #include "net/pause.h"
+#include "net/sibling.h"
 #include "net/socket.h"
 #include "os/os.h"
 #include "sched/spawn.h"
@@ -78,15 +79,37 @@ static int accept_one(struct serving *serving)
     return lido_accept(serving->listener, &serving->stream, NULL);
 }
 
-/* Pauses for as long as something has run out that may be free again. */
-static int patiently(int (*attempt)(struct serving *serving), struct serving *serving)
+/* Whether an accept that failed so may work again later. Those that cannot, and those of lido, end
+   the server; a code of which nothing is known is no reason to turn everybody away. */
+static bool accept_goes_on(int error)
+{
+    switch (error) {
+    case 0:
+    case -EBADF:
+    case -EFAULT:
+    case -EINVAL:
+    case -ENOTSOCK:
+    case -EBUSY:
+    case -ECANCELED:
+    case -EDEADLK:
+    case -ENOTRECOVERABLE:
+    case -ENXIO:
+    case -ETIMEDOUT: return false;
+    default: return true;
+    }
+}
+
+/* Pauses for as long as `helps` says so of the error: something has run out that may be free again.
+   */
+static int patiently(int (*attempt)(struct serving *serving), bool (*helps)(int error),
+                     struct serving *serving)
 {
     struct lido__pause pause;
     int r = attempt(serving);
-    if (!lido__pause_helps(r))
+    if (!helps(r))
         return r;
     lido__pause_enter(&pause);
-    while (lido__pause_helps(r = attempt(serving))) {
+    while (helps(r = attempt(serving))) {
         int reason = lido__pause_wait(&pause);
         if (reason) {
             r = reason;
@@ -100,8 +123,8 @@ static int patiently(int (*attempt)(struct serving *serving), struct serving *se
 static int accept_all(struct serving *serving)
 {
     int r;
-    while ((r = patiently(accept_one, serving)) == 0) {
-        r = patiently(start_task, serving);
+    while ((r = patiently(accept_one, accept_goes_on, serving)) == 0) {
+        r = patiently(start_task, lido__pause_helps, serving);
         if (r < 0) {
             lido_close(serving->stream);
             break;
@@ -126,28 +149,54 @@ struct group {
     const struct serving *serving;
     unsigned first;
     lido__shared int32_t failed; /* the error that ended one of them, or 0 */
+    lido__shared uint32_t stops; /* the server was stopped, and has not failed */
     unsigned missing;            /* that have not been started, as their workers have no thread */
     unsigned count;
     struct acceptor acceptors[];
 };
 
-/* Has a connection been dealt to a listener that will be closed, nobody else can accept it. */
-static void accept_rest(struct serving *serving)
+static void start_accepted(struct serving *serving, int fd)
 {
     struct lido__handle *handle;
+    if (lido__net_adopt(&handle, fd, LIDO__HANDLE_SOCKET) < 0)
+        return;
+    lido__accept_into(handle, &serving->listener->handle, fd);
+    serving->stream = (lido_stream *)handle;
+    if (start_task(serving) < 0)
+        lido_close(serving->stream);
+}
+
+/* What has been dealt to a listener that will be closed nobody else can accept. */
+static void accept_rest(struct serving *serving, bool shut)
+{
+    unsigned passed_over = 0;
     for (;;) {
-        int fd = lido__os_accept(lido_listener_fd(serving->listener), NULL, NULL);
-        if (lido__accept_passes_over(fd))
+        int fd = lido__os_accept(serving->listener->handle.fd, NULL, NULL);
+        if (lido__accept_passes_over(fd, &passed_over))
             continue;
         if (fd < 0)
             return;
-        if (lido__net_adopt(&handle, fd, LIDO__HANDLE_SOCKET) < 0)
-            continue;
-        lido__accept_into(handle, &serving->listener->handle, fd);
-        serving->stream = (lido_stream *)handle;
-        if (start_task(serving) < 0)
-            lido_close(serving->stream);
+        passed_over = 0;
+        if (shut)
+            lido__door_forget(fd);
+        start_accepted(serving, fd);
     }
+}
+
+/*
+ * Leaves nobody behind: whoever comes from now on goes to another listener, this process's or that
+ * of a server which takes over. Nothing cuts this short.
+ */
+static void leave_group(struct serving *serving)
+{
+    bool shut = lido__door_shut(serving->listener);
+    accept_rest(serving, shut);
+    if (!shut)
+        return;
+    uint32_t before = lido__task_shield();
+    (void)lido_sleep(lido__handshakes_ms);
+    lido__task_unshield(before);
+    accept_rest(serving, true);
 }
 
 static int acceptor_main(void *arg)
@@ -159,8 +208,13 @@ static int acceptor_main(void *arg)
     /* The parent does not end before its children: it can be woken. */
     if (!lido_is_cancelled() && lido__cas(&group->failed, &none, r, LIDO__RELEASE, LIDO__RELAXED))
         lido__wake(group->parent);
-    if (acceptor != &group->acceptors[0])
-        accept_rest(&acceptor->serving);
+    /* The first is the caller's, who may serve again when this has failed. A sibling is closed
+       here, where it was emptied. Acquire: pairs with the release in end_group. */
+    bool first = acceptor == &group->acceptors[0];
+    if (!first || lido__load(&group->stops, LIDO__ACQUIRE))
+        leave_group(&acceptor->serving);
+    if (!first)
+        lido_listener_close(acceptor->serving.listener);
     return r;
 }
 
@@ -171,27 +225,6 @@ static int has_option(const lido_listener *listener, int level, int name)
     socklen_t length = sizeof(value);
     int r = lido__os_getsockopt(listener->handle.fd, level, name, &value, &length);
     return r < 0 ? r : value != 0;
-}
-
-/* Another listener on the address of the first, for another worker. */
-static int open_sibling(lido_listener **listener, const lido_listener *first)
-{
-    lido_listen_options options = LIDO_LISTEN_OPTIONS_INIT;
-    char text[LIDO_ADDRESS_TEXT];
-    lido_address address;
-    int r = lido_listener_local_address(first, &address);
-    if (r == 0)
-        r = lido_address_format(&address, text, sizeof(text));
-    if (r < 0)
-        return r;
-    options.reuse_port = true;
-    if (lido__address_family(&address) == AF_INET6) {
-        r = has_option(first, IPPROTO_IPV6, IPV6_V6ONLY);
-        if (r < 0)
-            return r;
-        options.v6_only = r;
-    }
-    return lido_listen_tcp_with(listener, text, &options);
 }
 
 static unsigned worker_of(const struct group *group, unsigned i)
@@ -210,12 +243,14 @@ static int start_acceptor(struct group *group, unsigned i)
     options.mobility = LIDO_PINNED; /* one for each worker, whatever the scheduler */
     acceptor->serving = *like;
     acceptor->group = group;
-    int r = i > 0 ? open_sibling(&acceptor->serving.listener, like->listener) : 0;
+    int r = i > 0 ? lido__sibling_open(&acceptor->serving.listener, like->listener) : 0;
     if (r < 0)
         return r;
     r = lido_spawn_at(NULL, &acceptor->task, acceptor_main, acceptor, &options, like->where);
-    if (r < 0 && i > 0)
+    if (r < 0 && i > 0) {
+        leave_group(&acceptor->serving);
         lido_listener_close(acceptor->serving.listener);
+    }
     return r;
 }
 
@@ -280,15 +315,17 @@ static int await_failure(struct group *group)
     return r;
 }
 
-static void end_group(struct group *group)
+/* All of them leave at the same time. */
+static void end_group(struct group *group, int reason)
 {
-    for (unsigned i = group->count; i-- > 0;) {
-        if (!group->acceptors[i].task)
-            continue;
-        lido_stop(group->acceptors[i].task, NULL);
-        if (i > 0)
-            lido_listener_close(group->acceptors[i].serving.listener);
-    }
+    /* Release: seen by whoever has seen the cancellation. */
+    lido__store(&group->stops, reason == -ECANCELED || reason == -ETIMEDOUT, LIDO__RELEASE);
+    for (unsigned i = 0; i < group->count; i++)
+        if (group->acceptors[i].task)
+            lido_cancel(group->acceptors[i].task);
+    for (unsigned i = 0; i < group->count; i++)
+        if (group->acceptors[i].task)
+            lido_stop(group->acceptors[i].task, NULL);
     free(group);
 }
 
@@ -307,10 +344,12 @@ static int serve_reuseport(const struct serving *serving, struct lido__worker *w
     group->serving = serving;
     group->first = worker->index;
     group->count = workers;
+    /* Before the siblings, which would have its filter, too. */
+    lido__door_open(serving->listener);
     r = start_acceptors(group);
     if (r == 0)
         r = await_failure(group);
-    end_group(group);
+    end_group(group, r);
     return r;
 }
 

@@ -42,6 +42,10 @@ int lido__option_get(const struct lido__handle *handle, lido_option option, int 
 #define LIDO__LINGERS 1u
 /* handle->flags of a listener: what it accepts is plain TCP. */
 #define LIDO__ACCEPTS_TCP 2u
+/* handle->flags of a listener: somebody else may have its descriptor, too. */
+#define LIDO__FD_SHARED 4u
+/* handle->flags of a listener: its door is shut (sibling.h). */
+#define LIDO__SHUT 8u
 
 /* Before the descriptor of a handle that lingers is closed. */
 void lido__option_unlinger(int fd);

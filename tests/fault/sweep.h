@@ -207,12 +207,18 @@ __attribute__((unused)) static void sweep_on(unsigned workers, struct sweep_plan
     run_on(workers, sweep_in_task, &plan);
 }
 
+/* Whether a connection was made to itself is asked, but need not be known. */
+static bool asks_who(const char *name)
+{
+    return !strcmp(name, "getsockname") || !strcmp(name, "getpeername") || concerns_nobody(name);
+}
+
 /* With the errors of a machine that has run out of something, and one that comes from a peer. */
 __attribute__((unused)) static void sweep_all(void (*scenario)(void), uint64_t least)
 {
     static const int errors[] = {-ENOMEM, -EMFILE, -EPROTOTYPE};
     for (size_t i = 0; i < COUNT(errors); i++)
-        sweep_on(1, (struct sweep_plan){scenario, NULL, errors[i], least, NULL});
+        sweep_on(1, (struct sweep_plan){scenario, NULL, errors[i], least, asks_who});
 }
 
 static bool all_are_silent(const char *name)

@@ -393,6 +393,63 @@ static void a_future_is_made_once_and_only_if_there_is_a_task_for_it(void **stat
     run(lack_memory_for_futures);
 }
 
+/* ---- Other errors ------------------------------------------------------------------------------
+   */
+
+static void check_outlived(int error)
+{
+    lido_listener *listener = net_listen();
+    lido_task *server = start(serve_greetings, listener);
+    net_await_acceptor(listener);
+    accepting.attempts = 0;
+    accepting.error = error;
+    lido_stream *client = net_connect(listener);
+    await_that(has_paused, NULL);
+    check(accepting.attempts <= 4 * (LIDO__PASSED_OVER_MAX + 1)); /* it does not spin */
+    accepting.error = 0;
+    net_expect(client, "x");
+    lido_close(client);
+    stop_server(server);
+    lido_listener_close(listener);
+}
+
+static int outlive_errors(void *arg)
+{
+    static const int errors[] = {EPERM,   ECONNABORTED, EPROTO, EHOSTUNREACH, ENETDOWN, ETIMEDOUT,
+                                 ENOBUFS, EACCES,       EIO,    ECANCELED,    ENXIO,    EDEADLK,
+                                 ENOSPC,  ENOSR,        EPIPE,  ECONNRESET,   ENOSYS};
+    (void)arg;
+    for (size_t i = 0; i < COUNT(errors); i++)
+        check_outlived(errors[i]);
+    return 0;
+}
+
+static void a_code_that_says_nothing_of_the_listener_does_not_end_the_server(void **state)
+{
+    (void)state;
+    run(outlive_errors);
+}
+
+static int end_by_errors(void *arg)
+{
+    static const int errors[] = {EBADF, EINVAL, ENOTSOCK, EFAULT};
+    (void)arg;
+    for (size_t i = 0; i < COUNT(errors); i++) {
+        lido_listener *listener = net_listen();
+        accepting.error = errors[i];
+        check_int(finish(start(serve_greetings, listener)), -errors[i]);
+        accepting.error = 0;
+        lido_listener_close(listener);
+    }
+    return 0;
+}
+
+static void one_that_says_that_the_listener_is_none_ends_it(void **state)
+{
+    (void)state;
+    run(end_by_errors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +463,9 @@ int main(void)
         cmocka_unit_test_setup(without_memory_for_a_task_its_connection_waits, setup),
         cmocka_unit_test_setup(a_connection_that_can_have_no_task_is_closed, setup),
         cmocka_unit_test_setup(a_future_is_made_once_and_only_if_there_is_a_task_for_it, setup),
+        cmocka_unit_test_setup(a_code_that_says_nothing_of_the_listener_does_not_end_the_server,
+                               setup),
+        cmocka_unit_test_setup(one_that_says_that_the_listener_is_none_ends_it, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Connecting: to each form of an address, in vain, from a chosen address, and not for ever. */
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "os/os.h"
 #include "support/net.h"
@@ -324,6 +325,30 @@ static void a_connect_that_fails_leaves_no_descriptor_open(void **state)
     run(fail_and_count);
 }
 
+/* From the port that it connects to: what the system may choose by chance where nobody listens. */
+static int connect_to_itself(void *arg)
+{
+    lido_stream *stream = arg;
+    lido_listener *listener;
+    lido_address address;
+    char text[LIDO_ADDRESS_TEXT];
+    int fd = net_dead_port(&address);
+    close(fd);
+    check_int(lido_address_format(&address, text, sizeof(text)), 0);
+    for (int i = 0; i < 3; i++)
+        check_int(lido_connect_tcp_from(&stream, text, text), -ECONNREFUSED);
+    check(stream == arg);
+    check_int(lido_listen_tcp(&listener, text), 0); /* the port is free */
+    lido_listener_close(listener);
+    return 0;
+}
+
+static void a_connection_to_itself_is_refused(void **state)
+{
+    (void)state;
+    run(connect_to_itself);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +364,7 @@ int main(void)
         cmocka_unit_test(a_connect_that_takes_too_long_is_etimedout),
         cmocka_unit_test(a_connect_can_be_cancelled),
         cmocka_unit_test(a_connect_that_fails_leaves_no_descriptor_open),
+        cmocka_unit_test(a_connection_to_itself_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
