@@ -341,7 +341,8 @@ typedef struct lido_spawn_options {
 
 /*
  * Starts a fiber that runs fn(arg). If `task` is not NULL it receives a handle, which the caller
- * must give back through exactly one of lido_join, lido_stop or lido_detach. The new task inherits
+ * must give back through exactly one of lido_join, lido_stop or lido_detach; what uses a handle that was given back
+ * aborts with a text, as long as its memory is not that of another task. The new task inherits
  * the deadline of the one that spawns it. It never runs before the caller's next wait, if it was
  * placed on the caller's worker. If there is no memory for a stack when it is to start, it waits for some;
  * if all tasks of its worker wait like that, it ends with -ENOMEM.
@@ -372,7 +373,8 @@ LIDO_API int lido_spawn_at(lido_runtime *runtime, lido_task **task, lido_fn fn, 
 /*
  * Waits for the end of `task`, stores its result (if `result` is not NULL) and gives the handle
  * back. On an error the caller still has the handle.
- * From a task of any runtime or from a plain thread (which then blocks). -EBUSY: somebody else waits.
+ * From a task of any runtime or from a plain thread (which then blocks). The runtime of `task` may have ended.
+ * -EBUSY: somebody else waits. -EDEADLK: also for the calling task itself.
  */
 LIDO_API int lido_join(lido_task *task, int *result);
 

@@ -10,7 +10,7 @@ static int collect(lido_task *task, int *result)
 {
     if (result)
         *result = task->result;
-    lido__task_unref(task);
+    lido__task_give_back(task);
     return 0;
 }
 
@@ -58,11 +58,10 @@ static bool would_deadlock(const struct lido__worker *worker, const lido_task *t
 int lido_join(lido_task *task, int *result)
 {
     struct lido__worker *worker = lido__worker_current();
-    if (!worker)
-        return thread_join(task, result);
-    if (would_deadlock(worker, task))
+    if (worker && would_deadlock(worker, task))
         return -EDEADLK;
-    return fiber_join(worker, task, result);
+    lido__task_require_handle(task);
+    return worker ? fiber_join(worker, task, result) : thread_join(task, result);
 }
 
 int lido_stop(lido_task *task, int *result)
@@ -72,6 +71,7 @@ int lido_stop(lido_task *task, int *result)
         return 0;
     if (worker && would_deadlock(worker, task))
         return -EDEADLK;
+    lido__task_require_handle(task);
     if (lido__task_is_joined(task) && !lido__state_done(&task->state))
         return -EBUSY;
     lido_cancel(task);

@@ -48,18 +48,20 @@ bool lido_is_cancelled(void)
 
 bool lido_task_is_done(const lido_task *task)
 {
+    lido__task_require_alive(task);
     return lido__state_done(&task->state);
 }
 
 const char *lido_task_name(const lido_task *task)
 {
+    lido__task_require_alive(task);
     return task->name;
 }
 
 void lido_detach(lido_task *task)
 {
     if (task)
-        lido__task_unref(task);
+        lido__task_give_back(task);
 }
 
 uint64_t lido__time_after(uint64_t now, int64_t ms)

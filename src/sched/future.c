@@ -185,6 +185,7 @@ int lido_join_poll(lido_task *task, int *result, const lido_waker *waker)
         return -ENXIO;
     if (task == self)
         return -EDEADLK;
+    lido__task_require_handle(task);
     if (!lido__state_done(&task->state)) {
         int r = join_step(worker, task, self);
         if (!lido__state_done(&task->state))
@@ -192,7 +193,7 @@ int lido_join_poll(lido_task *task, int *result, const lido_waker *waker)
     }
     if (result)
         *result = task->result;
-    lido__task_unref(task);
+    lido__task_give_back(task);
     return 0;
 }
 

@@ -195,5 +195,6 @@ void lido_waker_drop(lido_waker *waker)
 
 void lido_cancel(lido_task *task)
 {
+    lido__task_require_alive(task);
     wake(task, LIDO__CANCELLED);
 }

@@ -9,7 +9,11 @@
  *     JOINER     task->joiner is valid: a waker to be used when DONE is set.
  *     THREAD     a plain thread waits on this word for DONE, with the operating system's futex.
  *     SHARED     the task is runnable and belongs to no worker: whoever claims it first runs it.
- *     refs       the scheduler (until DONE), each handle, each owned waker, the inbox.
+ *     HANDLE     the handle that its spawn gave has not been given back: by join, stop or detach, once.
+ *     refs       the scheduler (until DONE), the handle, each owned waker, the inbox.
+ *
+ * A task that has been freed has 0 in its word until its memory is another's: so what uses a handle that was given
+ * back mostly finds neither HANDLE nor a reference, and says so (LIDO__REQUIRE in task.h).
  *
  * Wake-ups from the task's own worker do not come here: they are plain flags of the run queue
  * (task.h). That is what makes a yield and a local wake-up free of atomics.
@@ -31,28 +35,31 @@
 #define LIDO__JOINER 8u
 #define LIDO__THREAD 16u
 #define LIDO__SHARED 32u
-#define LIDO__REF 64u
+#define LIDO__HANDLE 64u
+#define LIDO__REF 128u
 
 struct lido__state {
     lido__shared uint32_t word;
 };
 
-/* A task that nobody else can see yet, with `refs` references. */
+/* A task that nobody else can see yet, with `refs` references: the scheduler's, and the handle's. */
 static inline void lido__state_init(struct lido__state *state, uint32_t refs)
 {
-    state->word = refs * LIDO__REF;
+    state->word = refs * LIDO__REF | (refs > 1 ? LIDO__HANDLE : 0);
 }
 
 /* The same for a task that starts its life in an inbox: `refs` includes the inbox's. */
 static inline void lido__state_init_notified(struct lido__state *state, uint32_t refs)
 {
-    state->word = refs * LIDO__REF | LIDO__NOTIFIED;
+    lido__state_init(state, refs - 1);
+    state->word += LIDO__REF | LIDO__NOTIFIED;
 }
 
 /* The same for a task that is given to whoever claims it. */
 static inline void lido__state_init_shared(struct lido__state *state, uint32_t refs)
 {
-    state->word = refs * LIDO__REF | LIDO__SHARED;
+    lido__state_init(state, refs);
+    state->word |= LIDO__SHARED;
 }
 
 /* Relaxed: a new reference is made from one that the caller holds, so nothing can be freed. */
@@ -72,6 +79,30 @@ static inline bool lido__state_unref(struct lido__state *state)
     if (word / LIDO__REF == 1)
         return true;
     return lido__fetch_sub(&state->word, LIDO__REF, LIDO__ACQ_REL) / LIDO__REF == 1;
+}
+
+/* Whether the handle has not been given back, or there is any reference: false tells of a mistake. */
+static inline bool lido__state_has_handle(const struct lido__state *state)
+{
+    return lido__load(&state->word, LIDO__RELAXED) & LIDO__HANDLE;
+}
+
+static inline bool lido__state_is_alive(const struct lido__state *state)
+{
+    return lido__load(&state->word, LIDO__RELAXED) >= LIDO__REF;
+}
+
+/*
+ * The handle is given back, with its reference. Returns the word as it was: without HANDLE it was given back before
+ * (by another thread, at this moment: the caller has asked has_handle). One reference: the caller frees the task.
+ * The orders and the shorter way are those of unref.
+ */
+static inline uint32_t lido__state_give_back(struct lido__state *state)
+{
+    uint32_t word = lido__load(&state->word, LIDO__ACQUIRE);
+    if (word / LIDO__REF == 1)
+        return word;
+    return lido__fetch_sub(&state->word, LIDO__REF + LIDO__HANDLE, LIDO__ACQ_REL);
 }
 
 /*

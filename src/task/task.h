@@ -18,6 +18,7 @@
 
 #include <lido.h>
 
+#include "base/assert.h"
 #include "base/fault.h"
 #include "base/list.h"
 #include "base/slab.h"
@@ -147,6 +148,29 @@ void lido__task_free(lido_task *task);
 static inline void lido__task_unref(lido_task *task)
 {
     if (lido__state_unref(&task->state))
+        lido__task_free(task);
+}
+
+#define LIDO__HANDLE_GONE                                                                          \
+    "the handle of this task was given back already (lido_join, lido_stop, lido_detach)"
+
+/* The caller is about to use the handle of the task. Any thread. */
+static inline void lido__task_require_handle(const lido_task *task)
+{
+    LIDO__REQUIRE(lido__state_has_handle(&task->state), LIDO__HANDLE_GONE);
+}
+
+/* The same where a task may be named that has no handle: the current one. */
+static inline void lido__task_require_alive(const lido_task *task)
+{
+    LIDO__REQUIRE(lido__state_is_alive(&task->state), LIDO__HANDLE_GONE);
+}
+
+static inline void lido__task_give_back(lido_task *task)
+{
+    uint32_t was = lido__state_give_back(&task->state);
+    LIDO__REQUIRE(was & LIDO__HANDLE, LIDO__HANDLE_GONE);
+    if (was / LIDO__REF == 1)
         lido__task_free(task);
 }
 
