@@ -393,12 +393,12 @@ void lido__crew_send(struct lido__member *member, struct lido__worker *worker)
 }
 
 bool lido__crew_with_thread_of(struct lido__crew *crew, const struct lido__worker *worker,
-                               void (*fn)(pthread_t thread))
+                               void (*fn)(pthread_t thread, void *arg), void *arg)
 {
     pthread_mutex_lock(&crew->lock);
     const struct lido__member *member = seat_of(worker)->member;
     if (member)
-        fn(member->thread.id);
+        fn(member->thread.id, arg);
     pthread_mutex_unlock(&crew->lock);
     return member;
 }

@@ -97,7 +97,7 @@ int lido__crew_take(struct lido__crew *crew, int cpu, struct lido__member **ret_
 
 /* Calls `fn` with the thread that carries a worker, which does not end before it returns. False: none does. */
 bool lido__crew_with_thread_of(struct lido__crew *crew, const struct lido__worker *worker,
-                               void (*fn)(pthread_t thread));
+                               void (*fn)(pthread_t thread, void *arg), void *arg);
 
 /* Sends it to carry this worker, which nobody carries, or, with NULL, back to be idle. */
 void lido__crew_send(struct lido__member *member, struct lido__worker *worker);

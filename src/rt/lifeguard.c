@@ -4,7 +4,6 @@
 
 #include "base/bits.h"
 #include "rt/runtime.h"
-#include "rt/watch.h"
 #include "sched/rescue.h"
 #include "sched/section.h"
 #include "sched/share.h"
@@ -25,6 +24,7 @@
 #define STALL_NS 1000000u
 /* How often a thread is asked where it is that does not answer: on a busy machine it may be long without a cpu. */
 #define ASK_MAX 10u
+#define ASK_AGAIN_NS 10000000u
 /* So many looks at which no worker was awake: the lifeguard sleeps until one is. */
 #define QUIET_LOOKS 50u
 
@@ -73,12 +73,45 @@ static uint64_t progress_of(const struct lido__worker *worker)
     return ticket ? ticket << 33 : lido__worker_progress(worker);
 }
 
-static void report(struct lido_runtime *runtime, struct lido__worker *worker,
-                   struct lido__watched *watched, uint64_t now)
+/*
+ * Its thread is asked where it is, and that once for each poll; unless there is no answer to that: then again, after the
+ * others have had their turns.
+ */
+static void ask(struct lido_runtime *runtime, struct lido__worker *worker,
+                const struct lido__watched *watched, uint64_t now)
 {
-    bool anyhow = ++watched->silent == ASK_MAX;
-    watched->reported = lido__watch_report(runtime, worker, lido__section_seen(worker), anyhow,
-                                           watched->since, now);
+    struct lido__asked *asked = &runtime->lifeguard.asked;
+    if (asked->inquiry || now < watched->again)
+        return;
+    *asked = (struct lido__asked){
+        .worker = worker,
+        .progress = watched->progress,
+        .since = watched->since,
+        .blocking = lido__section_seen(worker),
+    };
+    lido__watch_ask(runtime, asked, now);
+}
+
+/* It has got on since it was asked, or has not. */
+static void note_answer(struct lido_runtime *runtime, const struct lido__asked *asked,
+                        enum lido__answer answer, uint64_t now)
+{
+    struct lido__watched *watched = &runtime->seats[asked->worker->index].watched;
+    if (asked->progress != watched->progress)
+        return;
+    watched->again = now + ASK_AGAIN_NS;
+    watched->reported = answer == LIDO__ANSWER_TOLD || ++watched->silent == ASK_MAX;
+    if (answer == LIDO__ANSWER_SILENT && watched->reported)
+        lido__watch_tell_silent(runtime, asked, now);
+}
+
+static void look_for_answer(struct lido_runtime *runtime, uint64_t now)
+{
+    struct lido__asked *asked = &runtime->lifeguard.asked;
+    enum lido__answer answer = asked->inquiry ? lido__watch_collect(runtime, asked, now)
+                                              : LIDO__ANSWER_PENDING;
+    if (answer != LIDO__ANSWER_PENDING)
+        note_answer(runtime, asked, answer, now);
 }
 
 /*
@@ -108,10 +141,11 @@ static void look_at_poll(struct lido_runtime *runtime, struct lido__worker *work
         watched->since = now;
         watched->reported = false;
         watched->silent = 0;
+        watched->again = 0;
         return;
     }
     if (progress && limit && !watched->reported && now - watched->since >= limit)
-        report(runtime, worker, watched, now);
+        ask(runtime, worker, watched, now);
 }
 
 /* Puts it on the list of those to be rescued, if it is to be. */
@@ -136,6 +170,8 @@ static uint64_t pace_of(const struct lido_runtime *runtime)
     if (lido__pool_shares(&runtime->pool))
         return STALL_NS;
     uint64_t limit = runtime->settings.config.watch_ms * (uint64_t)1000000;
+    if (runtime->lifeguard.asked.inquiry)
+        return STALL_NS;
     return limit ? lido__max_u64(limit / 4, STALL_NS) : LIDO__FOREVER;
 }
 
@@ -159,16 +195,18 @@ static bool leave_unwatched(struct lido_runtime *runtime)
 static uint64_t look_at_workers(struct lido_runtime *runtime, uint64_t now)
 {
     struct lido__lifeguard *guard = &runtime->lifeguard;
-    uint64_t pace = pace_of(runtime);
     struct lido__rescue *stuck = NULL;
-    if (pace == LIDO__FOREVER)
-        return pace;
+    if (pace_of(runtime) == LIDO__FOREVER)
+        return LIDO__FOREVER;
+    look_for_answer(runtime, now);
     for (unsigned i = 0; i < runtime->pool.count; i++)
         look_at_worker(runtime, &runtime->pool.workers[i], now, &stuck);
     if (stuck && lido__rescue_all(stuck, NULL))
-        return NAP_NS; /* there is more, which nobody wakes the lifeguard for */
+        return NAP_NS;                /* there is more, which nobody wakes the lifeguard for */
+    uint64_t pace = pace_of(runtime); /* something may have been asked */
     guard->quiet = anybody_awake(runtime) ? 0 : guard->quiet + 1;
-    if (guard->quiet < QUIET_LOOKS || runtime->pool.fenced || lido__barrier_refused())
+    if (guard->quiet < QUIET_LOOKS || guard->asked.inquiry || runtime->pool.fenced ||
+        lido__barrier_refused())
         return pace;
     guard->quiet = 0;
     return leave_unwatched(runtime) ? LIDO__FOREVER : pace;
@@ -252,6 +290,7 @@ static void stand_watch(void *arg)
             nap = undisturbed ? NAP_MAX_NS : NAP_NS;
         }
     }
+    lido__watch_abandon(&guard->asked);
 }
 
 /* False: there is no thread for it; somebody else may try again. */

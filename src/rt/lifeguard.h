@@ -32,6 +32,7 @@
 
 #include "base/atomic.h"
 #include "os/os.h"
+#include "rt/watch.h"
 #include "sched/rescue.h"
 
 struct lido__pool;
@@ -49,6 +50,7 @@ enum lido__watch {
 struct lido__lifeguard {
     lido__shared uint32_t watch; /* a futex */
     unsigned quiet;              /* looks in a row at which no worker was awake; its own */
+    struct lido__asked asked;    /* the question that is under way; its own */
     struct lido__thread thread;  /* written while STARTING */
 };
 
@@ -61,6 +63,7 @@ struct lido__watched {
     uint64_t turn;     /* the same of its loop */
     uint64_t turned;   /* ns: when that was first seen */
     struct lido__rescue rescue;
+    uint64_t again; /* ns: when its thread may be asked once more */
     uint8_t silent; /* how often its thread has not answered since then */
     bool reported;  /* since then */
 };

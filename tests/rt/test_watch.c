@@ -209,6 +209,113 @@ static void a_thread_that_answers_late_is_asked_again(void **state)
     check_int(watched.reports, 1);
 }
 
+/* ---- A thread that does not answer ------------------------------------------------------------------ */
+
+enum { SECTIONS = 20, ROUNDS = 3 };
+
+struct silence {
+    struct flag begun;
+    struct flag over;
+    struct gate gates[SECTIONS];
+    uint64_t took; /* ns: to give the worker of each section to another thread */
+};
+
+static void block_urgent(int how)
+{
+    sigset_t urgent;
+    sigemptyset(&urgent);
+    sigaddset(&urgent, SIGURG);
+    check_int(pthread_sigmask(how, &urgent, NULL), 0);
+}
+
+static int be_silent(void *arg)
+{
+    struct silence *silence = arg;
+    block_urgent(SIG_BLOCK);
+    flag_raise(&silence->begun);
+    flag_await(&silence->over);
+    block_urgent(SIG_UNBLOCK);
+    return 0;
+}
+
+/* Its worker can run this only if it has been taken from the section. */
+static int open_the_gate(void *gate)
+{
+    gate_open(gate);
+    return 0;
+}
+
+static int block_often(void *arg)
+{
+    struct silence *silence = arg;
+    check_int(lido_sleep(2 * LIMIT_MS), 0);
+    uint64_t began = lido_now();
+    for (unsigned i = 0; i < SECTIONS; i++) {
+        lido_spawn_options options = LIDO_SPAWN_OPTIONS_INIT;
+        lido_task *task;
+        options.placement = LIDO_PLACE_LOCAL;
+        options.mobility = LIDO_PINNED;
+        check_int(lido_spawn_with(&task, open_the_gate, &silence->gates[i], &options), 0);
+        check_int(lido_blocking(pass, &silence->gates[i]), 0);
+        check_int(finish(task), 0);
+    }
+    silence->took = lido_now() - began;
+    flag_raise(&silence->over);
+    return 0;
+}
+
+/* What 20 sections wait for their lifeguard beside a thread that does not answer. */
+static uint64_t sections_beside_silence(void)
+{
+    struct silence silence = {0};
+    struct watched watched = {0};
+    lido_config config = watching(&watched, LIMIT_MS);
+    lido_runtime *runtime;
+    config.workers = 2;
+    check_int(lido_runtime_new(&runtime, &config), 0);
+    lido_task *silent = runtime_start_pinned(runtime, 0, be_silent, &silence);
+    flag_await(&silence.begun);
+    check_int(finish(runtime_start_pinned(runtime, 1, block_often, &silence)), 0);
+    check_int(finish(silent), 0);
+    runtime_end(runtime);
+    return silence.took;
+}
+
+/* Ten questions of 50 ms each: half a second, if somebody waited for the answers. */
+static void a_thread_that_does_not_answer_holds_nobody_up(void **state)
+{
+    uint64_t least = UINT64_MAX;
+    (void)state;
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t took = sections_beside_silence();
+        least = took < least ? took : least;
+    }
+    check(least < 150000000);
+}
+
+static int compute_shortly(void *arg)
+{
+    (void)arg;
+    usleep(2500 * LIMIT_MS);
+    return 0;
+}
+
+/* The signal is still pending when the runtime that has asked is gone, and another one watches. */
+static void an_answer_may_come_when_its_runtime_is_gone(void **state)
+{
+    struct watched watched = {0};
+    lido_config config = watching(&watched, LIMIT_MS);
+    lido_runtime *other;
+    (void)state;
+    check_int(lido_runtime_new(&other, &config), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        block_urgent(SIG_BLOCK);
+        check_int(lido_run(&config, compute_shortly, NULL), 0);
+        block_urgent(SIG_UNBLOCK);
+    }
+    runtime_end(other);
+}
+
 /* ---- The operator ------------------------------------------------------------------------------- */
 
 static void run_in_debug(void *arg)
@@ -261,6 +368,43 @@ static void a_signal_that_is_not_the_lifeguards_goes_where_it_went(void **state)
     check_int(foreign, 1);
     check_int(sigaction(SIGURG, &before, &after), 0);
     check(after.sa_handler == on_foreign);
+}
+
+static struct sigaction under; /* what was there when this one came */
+static unsigned over_calls;
+
+static void on_top(int signal, siginfo_t *info, void *context)
+{
+    over_calls++;
+    if (under.sa_flags & SA_SIGINFO)
+        under.sa_sigaction(signal, info, context);
+}
+
+static int install_and_raise(void *arg)
+{
+    struct sigaction mine = {.sa_sigaction = on_top, .sa_flags = SA_SIGINFO};
+    (void)arg;
+    check_int(sigaction(SIGURG, &mine, &under), 0);
+    raise(SIGURG);
+    return 0;
+}
+
+/* It calls the one before; which passes on to it, when the next runtime has come. */
+static void a_handler_that_is_installed_later_stays(void **state)
+{
+    struct watched watched = {0};
+    lido_config config = watching(&watched, LIMIT_MS);
+    struct sigaction now, before;
+    (void)state;
+    check_int(sigaction(SIGURG, NULL, &before), 0);
+    check_int(lido_run(&config, install_and_raise, NULL), 0);
+    check_int(over_calls, 1);
+    check_int(sigaction(SIGURG, NULL, &now), 0);
+    check(now.sa_sigaction == on_top);
+    check_int(lido_run(&config, raise_foreign, NULL), 0);
+    check_int(over_calls, 2);
+    check_int(sigaction(SIGURG, &before, &now), 0);
+    check(now.sa_sigaction == on_top);
 }
 
 /* ---- The end of the task that is asked for ---------------------------------------------------------- */
@@ -319,8 +463,11 @@ int main(void)
         cmocka_unit_test(a_task_that_does_not_come_back_is_reported_once_for_each_poll),
         cmocka_unit_test(the_thread_that_carries_the_worker_now_is_asked),
         cmocka_unit_test(a_thread_that_answers_late_is_asked_again),
+        cmocka_unit_test(a_thread_that_does_not_answer_holds_nobody_up),
+        cmocka_unit_test(an_answer_may_come_when_its_runtime_is_gone),
         cmocka_unit_test(a_task_that_comes_back_is_not_reported),
         cmocka_unit_test(a_signal_that_is_not_the_lifeguards_goes_where_it_went),
+        cmocka_unit_test(a_handler_that_is_installed_later_stays),
         cmocka_unit_test(a_task_that_ends_meanwhile_is_not_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
