@@ -745,10 +745,12 @@ typedef struct lido_address {
 
 /*
  * "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "*:80" (any, both families), ":80" (likewise).
+ * Behind '%' stands the name of an interface, or else its number; 0: none.
  * Numeric only, never waits. -EINVAL: no such form, a port out of 0..65535. From any thread.
  */
 LIDO_API int lido_address_parse(lido_address *address, const char *text);
-/* A path, or "@name" in the abstract namespace. -ENAMETOOLONG, -EINVAL when empty. From any thread. */
+/* A path, or "@name" in the abstract namespace; up to 108 bytes. -ENAMETOOLONG, -EINVAL when empty.
+   From any thread. */
 LIDO_API int lido_address_unix(lido_address *address, const char *path);
 /* "127.0.0.1:80", "[::1]:80", "/path", "@name", "" (unnamed). -ENOSPC. From any thread. */
 LIDO_API int lido_address_format(const lido_address *address, char *text, size_t size);
@@ -834,7 +836,9 @@ typedef enum lido_side { LIDO_SIDE_READ, LIDO_SIDE_WRITE, LIDO_SIDE_BOTH } lido_
 
 /* Ends a direction: the peer reads the end of the stream after LIDO_SIDE_WRITE. -ENOTCONN. Never waits. */
 LIDO_API int lido_shutdown_stream(lido_stream *stream, lido_side side);
-/* Closes and frees. NULL is ignored. Never waits. Also from a plain thread. */
+/* Closes and frees. NULL is ignored. Never waits. Also from a plain thread. A second close of the
+   same stream (listener, datagram socket) aborts the process with a text, as long as it is not
+   another one by then. */
 LIDO_API void lido_close(lido_stream *stream);
 
 /*
@@ -912,10 +916,15 @@ typedef struct lido_listen_options {
 LIDO_API int lido_listen_tcp(lido_listener **listener, const char *host_port);
 LIDO_API int lido_listen_tcp_with(lido_listener **listener, const char *host_port,
                                   const lido_listen_options *options);
-/* A Unix socket; "@name" is abstract. The path is removed when the listener is closed.
-   -EADDRINUSE: it exists. -ENAMETOOLONG. */
+/* A Unix socket; "@name" is abstract. When the listener is closed the path is removed, unless
+   another socket stands there by then; a later chdir does not matter. -EADDRINUSE: it exists.
+   -ENAMETOOLONG. */
 LIDO_API int lido_listen_unix(lido_listener **listener, const char *path);
-/* Takes over a listening socket (socket activation) and makes it non-blocking. -EBADF, -EINVAL. */
+/* The path of a Unix socket is left where it is when the listener is closed: another process goes
+   on listening there. */
+LIDO_API void lido_listener_keep_path(lido_listener *listener);
+/* Takes over a listening socket (socket activation), and makes it non-blocking and closed on exec.
+   Its path is never removed. -EBADF, -EINVAL. */
 LIDO_API int lido_listener_from_fd(lido_listener **listener, int fd);
 LIDO_API int lido_listener_fd(const lido_listener *listener);
 LIDO_API int lido_listener_local_address(const lido_listener *listener, lido_address *address);
@@ -974,8 +983,9 @@ LIDO_API int lido_serve_at(lido_listener *listener, lido_fn fn, const lido_serve
 
 /* Binds a UDP socket to "host:port". Errors as lido_listen_tcp. */
 LIDO_API int lido_bind_udp(lido_datagram **socket, const char *host_port);
-/* A Unix datagram socket; path NULL: unnamed. */
+/* A Unix datagram socket; path NULL: unnamed. The path is removed as that of lido_listen_unix. */
 LIDO_API int lido_bind_unix_datagram(lido_datagram **socket, const char *path);
+LIDO_API void lido_datagram_keep_path(lido_datagram *socket);
 LIDO_API int lido_datagram_pair(lido_datagram *pair[2]);
 LIDO_API int lido_datagram_from_fd(lido_datagram **socket, int fd);
 LIDO_API int lido_datagram_fd(const lido_datagram *socket);
@@ -1019,7 +1029,9 @@ LIDO_API int lido_poll_fd(int fd, int events);
  * Waits for a signal and returns its number. The first call for a signal installs a handler, which
  * stays: from then on the signal no longer has its default effect. One that arrives while nobody
  * waits is kept (once) for the next caller; one that arrives while several wait wakes them all.
- * -EINVAL: not a signal, or one that cannot be caught. -EMFILE, -ENFILE, -ENOMEM: no descriptors for it.
+ * -EINVAL: not a signal, one that cannot be caught, or one by which the processor reports a fault
+ * (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS; see lido_config.report_faults). -EMFILE,
+ * -ENFILE, -ENOMEM: no descriptors for it.
  */
 LIDO_API int lido_signal(int signal);
 LIDO_API int lido_signal_any(const int *signals, size_t count);

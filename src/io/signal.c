@@ -187,11 +187,31 @@ static int await(struct waiter *waiter, struct lido__handle *pipe)
     return arrived ? arrived : (int)n;
 }
 
+/*
+ * Those that cannot be caught; those by which the processor says that an instruction cannot be
+ * executed, which a handler that returns only makes it try again, for ever; and those that the C
+ * library keeps for itself.
+ */
+static bool is_refused(int signal)
+{
+    switch (signal) {
+    case SIGKILL:
+    case SIGSTOP:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGSEGV:
+    case SIGSYS:
+    case SIGTRAP: return true;
+    default: return signal >= 32 && signal < SIGRTMIN;
+    }
+}
+
 static int wanted_of(const int *list, size_t count, uint64_t *ret_wanted)
 {
     uint64_t wanted = 0;
     for (size_t i = 0; i < count; i++) {
-        if (list[i] < 1 || list[i] > SIGNAL_MAX || list[i] == SIGKILL || list[i] == SIGSTOP)
+        if (list[i] < 1 || list[i] > SIGNAL_MAX || is_refused(list[i]))
             return -EINVAL;
         wanted |= bit_of(list[i]);
     }

@@ -17,9 +17,10 @@ _Static_assert(sizeof(struct sockaddr_storage) <= sizeof(((lido_address *)0)->li
 
 void lido__address_set(lido_address *address, const union lido__sockaddr *from, socklen_t length)
 {
+    size_t size = lido__address_size(length);
     memset(address, 0, sizeof(*address));
-    memcpy(address->lido_private, from, length);
-    address->length = (uint32_t)length;
+    memcpy(address->lido_private, from, size);
+    address->length = (uint32_t)size;
 }
 
 void lido__address_get(const lido_address *address, union lido__sockaddr *to)
@@ -88,15 +89,29 @@ int lido__port_parse(const char *text, uint16_t *port)
     return LIDO__NUMERIC;
 }
 
-/* "2" or "eth0"; 0: neither. */
-static unsigned scope_parse(const char *text)
+/* "2": a number of 32 bits. */
+static int number_parse(const char *text, uint32_t *ret_number)
 {
-    unsigned value = 0;
-    if (!is_digit(text[0]))
-        return if_nametoindex(text);
-    for (; is_digit(*text) && value < UINT32_MAX / 10; text++)
+    uint64_t value = 0;
+    if (!*text)
+        return -EINVAL;
+    for (; is_digit(*text) && value <= UINT32_MAX; text++)
         value = value * 10 + (unsigned)(*text - '0');
-    return *text ? 0 : value;
+    if (*text || value > UINT32_MAX)
+        return -EINVAL;
+    *ret_number = (uint32_t)value;
+    return 0;
+}
+
+/* "eth0" or "2". The name first: an interface may be called by a number, or so that it begins with
+   one. */
+static int scope_parse(const char *text, uint32_t *ret_scope)
+{
+    unsigned index = if_nametoindex(text);
+    if (!index)
+        return number_parse(text, ret_scope);
+    *ret_scope = index;
+    return 0;
 }
 
 static int v6_parse(struct sockaddr_in6 *v6, const char *text)
@@ -106,10 +121,7 @@ static int v6_parse(struct sockaddr_in6 *v6, const char *text)
     if (copy_part(digits, sizeof(digits), text, length) < 0 ||
         inet_pton(AF_INET6, digits, &v6->sin6_addr) != 1)
         return -EINVAL;
-    if (!text[length])
-        return 0;
-    v6->sin6_scope_id = scope_parse(text + length + 1);
-    return v6->sin6_scope_id ? 0 : -EINVAL;
+    return text[length] ? scope_parse(text + length + 1, &v6->sin6_scope_id) : 0;
 }
 
 int lido__host_parse(lido_address *address, const struct lido__host_port *parts, uint16_t port)
@@ -166,15 +178,16 @@ int lido_address_unix(lido_address *address, const char *path)
     size_t length = strlen(path);
     if (length <= abstract)
         return -EINVAL;
-    if (length >= UNIX_PATH_MAX)
+    if (length > UNIX_PATH_MAX)
         return -ENAMETOOLONG;
     memset(&raw, 0, sizeof(raw));
     raw.un.sun_family = AF_UNIX;
     memcpy(raw.un.sun_path, path, length);
     if (abstract)
         raw.un.sun_path[0] = 0;
-    /* An abstract name ends with the address, a path with a NUL. */
-    lido__address_set(address, &raw, (socklen_t)(UNIX_PATH_OFFSET + length + !abstract));
+    /* An abstract name ends with the address, a path with a NUL, if there is room for one. */
+    length += !abstract && length < UNIX_PATH_MAX;
+    lido__address_set(address, &raw, (socklen_t)(UNIX_PATH_OFFSET + length));
     return 0;
 }
 
@@ -190,19 +203,32 @@ static int put(char *text, size_t size, const char *from, size_t length)
     return 0;
 }
 
+/* "%" and digits that no interface is called by, for a name has at most 15 characters. */
+#define SCOPE_TEXT (1 + 16 + 1)
+_Static_assert(IF_NAMESIZE <= 16, "16 digits are no name");
+
+/* What scope_parse makes the same scope of. */
+static void scope_format(uint32_t scope, char text[SCOPE_TEXT])
+{
+    text[0] = 0;
+    if (!scope)
+        return;
+    text[0] = '%';
+    if (if_indextoname(scope, text + 1))
+        return;
+    snprintf(text + 1, SCOPE_TEXT - 1, "%u", scope);
+    if (if_nametoindex(text + 1))
+        snprintf(text + 1, SCOPE_TEXT - 1, "%016u", scope);
+}
+
 static int v6_format(const struct sockaddr_in6 *v6, char *text, size_t size)
 {
     char digits[INET6_ADDRSTRLEN];
-    char interface[IF_NAMESIZE + 1] = "";
+    char scope[SCOPE_TEXT];
     char whole[LIDO_ADDRESS_TEXT];
     inet_ntop(AF_INET6, &v6->sin6_addr, digits, sizeof(digits));
-    if (v6->sin6_scope_id) {
-        interface[0] = '%';
-        if (!if_indextoname(v6->sin6_scope_id, interface + 1))
-            snprintf(interface + 1, sizeof(interface) - 1, "%u", v6->sin6_scope_id);
-    }
-    int length =
-        snprintf(whole, sizeof(whole), "[%s%s]:%u", digits, interface, ntohs(v6->sin6_port));
+    scope_format(v6->sin6_scope_id, scope);
+    int length = snprintf(whole, sizeof(whole), "[%s%s]:%u", digits, scope, ntohs(v6->sin6_port));
     return put(text, size, whole, (size_t)length);
 }
 
@@ -274,6 +300,8 @@ int lido_address_from_sockaddr(lido_address *address, const void *sockaddr, size
         memcpy(&raw, sockaddr, length < sizeof(raw) ? length : sizeof(raw));
     if (length && length < least_length(raw.any.sa_family))
         return -EINVAL;
+    if (raw.any.sa_family == AF_UNIX)
+        length = lido__address_size(length);
     memset(address, 0, sizeof(*address));
     if (length)
         memcpy(address->lido_private, sockaddr, length);

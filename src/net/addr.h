@@ -21,6 +21,13 @@ union lido__sockaddr {
     struct sockaddr_un un;
 };
 
+/* What of an address that the system has told is one: of a path that fills a sockaddr_un it counts
+   the NUL, too, for which there is no room, and takes no such address back. */
+static inline size_t lido__address_size(size_t length)
+{
+    return length < sizeof(struct sockaddr_un) ? length : sizeof(struct sockaddr_un);
+}
+
 void lido__address_set(lido_address *address, const union lido__sockaddr *from, socklen_t length);
 void lido__address_get(const lido_address *address, union lido__sockaddr *to);
 

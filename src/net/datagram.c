@@ -26,7 +26,7 @@ int lido_bind_udp(lido_datagram **socket, const char *host_port)
 int lido_bind_unix_datagram(lido_datagram **socket, const char *path)
 {
     struct lido__handle *handle;
-    char *owner;
+    struct lido__unix_owner *owner;
     int r = lido__net_check();
     if (r < 0)
         return r;
@@ -90,6 +90,12 @@ int lido_datagram_local_address(const lido_datagram *socket, lido_address *addre
 int lido_datagram_peer_address(const lido_datagram *socket, lido_address *address)
 {
     return lido__socket_peer_address(socket->handle.fd, address);
+}
+
+void lido_datagram_keep_path(lido_datagram *socket)
+{
+    lido__keep_unix(socket->handle.owner);
+    socket->handle.owner = NULL;
 }
 
 void lido_datagram_close(lido_datagram *socket)

@@ -18,14 +18,16 @@
 /* ---- Making and closing ------------------------------------------------------------------------- */
 
 /* Takes the bound socket over, also if it fails. */
-static int listen_on(lido_listener **listener, int fd, int backlog, char *owner)
+static int listen_on(lido_listener **listener, int fd, int backlog, struct lido__unix_owner *owner)
 {
     struct lido__handle *handle;
     int r = lido__os_listen(fd, backlog);
-    if (r < 0)
+    if (r < 0) {
+        lido__unbind_unix(owner);
         lido__os_close(fd);
-    else
-        r = lido__net_adopt(&handle, fd, LIDO__HANDLE_LISTENER);
+        return r;
+    }
+    r = lido__net_adopt(&handle, fd, LIDO__HANDLE_LISTENER);
     if (r < 0) {
         lido__unbind_unix(owner);
         return r;
@@ -60,7 +62,7 @@ int lido_listen_tcp(lido_listener **listener, const char *host_port)
 
 int lido_listen_unix(lido_listener **listener, const char *path)
 {
-    char *owner;
+    struct lido__unix_owner *owner;
     int r = lido__net_check();
     if (r < 0)
         return r;
@@ -93,7 +95,7 @@ int lido_listener_from_fd(lido_listener **listener, int fd)
     r = lido__net_take_over(&handle, fd, LIDO__HANDLE_LISTENER);
     if (r < 0)
         return r;
-    handle->flags = (uint8_t)(LIDO__FD_SHARED | (tcp ? LIDO__ACCEPTS_TCP : 0));
+    handle->flags |= (uint8_t)(LIDO__FD_SHARED | (tcp ? LIDO__ACCEPTS_TCP : 0));
     *listener = (lido_listener *)handle;
     return 0;
 }
@@ -110,6 +112,12 @@ int lido_listener_fd(const lido_listener *listener)
 int lido_listener_local_address(const lido_listener *listener, lido_address *address)
 {
     return lido__socket_local_address(listener->handle.fd, address);
+}
+
+void lido_listener_keep_path(lido_listener *listener)
+{
+    lido__keep_unix(listener->handle.owner);
+    listener->handle.owner = NULL;
 }
 
 void lido_listener_close(lido_listener *listener)
@@ -151,6 +159,8 @@ void lido__accept_into(struct lido__handle *stream, const struct lido__handle *l
 /* The stream comes first: a connection that has been accepted is not to be lost for want of memory. */
 int lido_accept(lido_listener *listener, lido_stream **stream, lido_address *peer)
 {
+    /* Before the stream, which may get this handle if it is free. */
+    lido__net_require(&listener->handle, LIDO__HANDLE_LISTENER);
     struct lido__handle *accepted = lido__handle_new(-1, LIDO__HANDLE_SOCKET);
     unsigned passed_over = 0;
     ssize_t r;

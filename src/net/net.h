@@ -13,6 +13,7 @@
 
 #include <lido.h>
 
+#include "base/assert.h"
 #include "reactor/handle.h"
 #include "reactor/op.h"
 
@@ -21,7 +22,7 @@ struct lido_stream {
 };
 
 struct lido_listener {
-    struct lido__handle handle; /* owner: the path to remove at the end (malloc), or NULL */
+    struct lido__handle handle; /* owner: a struct lido__unix_owner or NULL */
 };
 
 struct lido_datagram {
@@ -48,6 +49,12 @@ int lido__net_take_over(struct lido__handle **ret_handle, int fd, enum lido__han
  * descriptor goes on, non-blocking, unregistered.
  */
 void lido__net_close(struct lido__handle *handle, bool keep_fd);
+
+/* Aborts if the handle is not of that kind, since what it was has been closed. */
+static inline void lido__net_require(const struct lido__handle *handle, enum lido__handle_kind kind)
+{
+    LIDO__REQUIRE(handle->kind == kind, "a socket was used after its close");
+}
 
 /* Waits for an op in a fiber: as lido__await, for one line. */
 ssize_t lido__net_await(enum lido__op_kind kind, struct lido__handle *handle, void *buffer,

@@ -81,6 +81,7 @@ void lido_op_accept(lido_op *op, lido_listener *listener, lido_stream **stream)
  */
 static void begin_accept(struct lido__op *op)
 {
+    lido__net_require(op->handle, LIDO__HANDLE_LISTENER);
     struct lido__handle *accepted = lido__handle_new(-1, LIDO__HANDLE_SOCKET);
     if (!accepted) {
         op->user = LIDO__USER_NONE;

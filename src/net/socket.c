@@ -2,9 +2,12 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -59,36 +62,83 @@ int lido__bind_inet(const char *host_port, int type, unsigned how)
     return r;
 }
 
-int lido__bind_unix(const char *path, int type, char **ret_owner)
+/* The path that a socket is bound to, and what tells it from another's that comes to stand there.
+   */
+struct lido__unix_owner {
+    dev_t device;
+    ino_t inode;
+    char path[];
+};
+
+/* Absolute, so that it is the same after a chdir; -ENOMEM. Without a working directory it stays as
+   it is. */
+static int owner_new(struct lido__unix_owner **ret_owner, const char *path)
+{
+    char here[PATH_MAX];
+    size_t room = 0;
+    if (path[0] != '/' && getcwd(here, sizeof(here)))
+        room = strlen(here) + 1;
+    size_t size = room + strlen(path) + 1;
+    struct lido__unix_owner *owner = lido__fault("malloc") < 0 ? NULL
+                                                               : malloc(sizeof(*owner) + size);
+    if (!owner)
+        return -ENOMEM;
+    snprintf(owner->path, size, "%s%s%s", room ? here : "", room ? "/" : "", path);
+    *ret_owner = owner;
+    return 0;
+}
+
+/* Whether what stands at the path is still the socket that was bound there. */
+static bool is_own(const struct lido__unix_owner *owner)
+{
+    struct stat status;
+    return lstat(owner->path, &status) == 0 && status.st_dev == owner->device &&
+           status.st_ino == owner->inode;
+}
+
+/* After the bind: which inode it has made. One that cannot be told from others is left alone. */
+static struct lido__unix_owner *owner_bound(struct lido__unix_owner *owner)
+{
+    struct stat status;
+    if (lstat(owner->path, &status) == 0 && S_ISSOCK(status.st_mode)) {
+        owner->device = status.st_dev;
+        owner->inode = status.st_ino;
+        return owner;
+    }
+    free(owner);
+    return NULL;
+}
+
+int lido__bind_unix(const char *path, int type, struct lido__unix_owner **ret_owner)
 {
     lido_address address;
-    char *owner = NULL;
+    struct lido__unix_owner *owner = NULL;
     if (!path) {
         *ret_owner = NULL;
         return lido__os_socket(AF_UNIX, type, 0);
     }
     int r = lido_address_unix(&address, path);
-    if (r < 0)
-        return r;
-    if (path[0] != '@') {
-        owner = lido__fault("malloc") < 0 ? NULL : strdup(path);
-        if (!owner)
-            return -ENOMEM;
-    }
-    r = bind_to(&address, type, 0);
+    if (r == 0 && path[0] != '@')
+        r = owner_new(&owner, path);
+    if (r == 0)
+        r = bind_to(&address, type, 0);
     if (r < 0) {
         free(owner);
         return r;
     }
-    *ret_owner = owner;
+    *ret_owner = owner ? owner_bound(owner) : NULL;
     return r;
 }
 
-void lido__unbind_unix(char *owner)
+void lido__unbind_unix(struct lido__unix_owner *owner)
 {
-    if (!owner)
-        return;
-    unlink(owner);
+    if (owner && is_own(owner))
+        unlink(owner->path);
+    free(owner);
+}
+
+void lido__keep_unix(struct lido__unix_owner *owner)
+{
     free(owner);
 }
 

@@ -21,12 +21,19 @@ struct lido__handle;
  */
 int lido__bind_inet(const char *host_port, int type, unsigned how);
 
-/* The same for a path; NULL leaves it unnamed. *ret_owner is what to remove at the end (from malloc),
-   or NULL. Errors of lido_address_unix, socket and bind; -ENOMEM. */
-int lido__bind_unix(const char *path, int type, char **ret_owner);
+/* What a socket has bound in the file system. */
+struct lido__unix_owner;
 
-/* Removes the path that bind_unix has made, if there is one, and frees it. */
-void lido__unbind_unix(char *owner);
+/* The same for a path; NULL leaves it unnamed. *ret_owner is what to remove at the end, or NULL.
+   Errors of lido_address_unix, socket and bind; -ENOMEM. */
+int lido__bind_unix(const char *path, int type, struct lido__unix_owner **ret_owner);
+
+/* Removes what bind_unix has made, if it still stands there, and forgets it. Before the socket is
+   closed. NULL is ignored. */
+void lido__unbind_unix(struct lido__unix_owner *owner);
+
+/* Forgets it, and leaves the path where it is. */
+void lido__keep_unix(struct lido__unix_owner *owner);
 
 /* 1: a stream socket is plain TCP, with nothing between it and the user that makes records of the bytes (an upper
    layer protocol, such as kTLS). 0: it is not, or an error. */

@@ -259,6 +259,11 @@ int lido__os_peer_credentials(int fd, int64_t *ret_pid, uint32_t *ret_uid, uint3
 int lido__os_close(int fd);
 
 int lido__fd_set_nonblocking(int fd);
+/* Of a valid descriptor, as is the last of these. */
+void lido__fd_set_blocking(int fd);
+/* 1: it blocks. 0: it does not. -EBADF. */
+int lido__fd_blocks(int fd);
+void lido__fd_close_on_exec(int fd);
 
 /* What it is a descriptor of: S_IFIFO, S_IFSOCK, ... */
 int lido__fd_type(int fd);

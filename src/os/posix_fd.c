@@ -36,6 +36,23 @@ int lido__fd_set_nonblocking(int fd)
     return LIDO__CALL("ioctl", ioctl(fd, FIONBIO, &on));
 }
 
+void lido__fd_set_blocking(int fd)
+{
+    int off = 0;
+    (void)LIDO__CALL_PLAIN(ioctl(fd, FIONBIO, &off)); /* as the other way went */
+}
+
+int lido__fd_blocks(int fd)
+{
+    int r = LIDO__CALL("fcntl", fcntl(fd, F_GETFL));
+    return r < 0 ? r : !(r & O_NONBLOCK);
+}
+
+void lido__fd_close_on_exec(int fd)
+{
+    (void)LIDO__CALL_PLAIN(fcntl(fd, F_SETFD, FD_CLOEXEC)); /* cannot fail for a descriptor */
+}
+
 int lido__fd_type(int fd)
 {
     struct stat status;

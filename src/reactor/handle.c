@@ -27,6 +27,8 @@ struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind)
 
 void lido__handle_free(struct lido__handle *handle)
 {
+    handle->fd = -1;
+    handle->kind = LIDO__HANDLE_CLOSED;
     lido__slab_free(&handles, handle);
 }
 

@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/un.h>
 
+#include "base/assert.h"
 #include "base/bits.h"
 #include "os/os.h"
 
@@ -60,8 +62,9 @@ static ssize_t try_accept(const struct lido__op *op, int fd)
     if (!peer)
         return lido__os_accept(fd, NULL, NULL);
     int r = lido__os_accept(fd, (struct sockaddr *)peer->lido_private, &length);
+    /* Of a path of full length the system counts a NUL for which there is no room. */
     if (r >= 0)
-        peer->length = length;
+        peer->length = length < sizeof(struct sockaddr_un) ? length : sizeof(struct sockaddr_un);
     return r;
 }
 
@@ -151,6 +154,7 @@ static bool settled(struct lido__op *op, ssize_t result)
 static __attribute__((noinline)) ssize_t told(const struct lido__op *op, ssize_t result)
 {
     bool socket = is_socket(op);
+    LIDO__REQUIRE(op->handle->kind != LIDO__HANDLE_CLOSED, "a stream was used after its close");
     switch ((enum lido__op_kind)op->kind) {
     case LIDO__OP_READ:
     case LIDO__OP_READ_LENT:

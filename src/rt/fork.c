@@ -8,6 +8,7 @@
 #include "base/fork.h"
 #include "base/slab.h"
 #include "io/signal.h"
+#include "net/borrow.h"
 #include "sched/worker.h"
 
 /* Held over each fork, and for what follows. */
@@ -74,6 +75,8 @@ int lido__fork_runtime_comes(void)
 void lido__fork_runtime_gone(void)
 {
     pthread_mutex_lock(&forking);
-    alive--;
+    /* Streams do not outlive the runtime that they are of. */
+    if (--alive == 0)
+        lido__give_back_all();
     pthread_mutex_unlock(&forking);
 }

@@ -214,7 +214,8 @@ static void a_wait_that_was_cut_short_has_consumed_no_signal(void **state)
 static int ask_nonsense(void *arg)
 {
     static const int mixed[] = {SIGUSR1, SIGKILL};
-    static const int nonsense[] = {0, -1, 65, 1000, SIGKILL, SIGSTOP};
+    static const int nonsense[] = {0,      -1,     65,     1000,    SIGKILL, SIGSTOP, SIGSEGV,
+                                   SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS,  32,      33};
     (void)arg;
     for (size_t i = 0; i < COUNT(nonsense); i++)
         check_int(lido_signal(nonsense[i]), -EINVAL);

@@ -216,6 +216,147 @@ static void the_peer_of_a_unix_socket_is_known(void **state)
     run(ask_credentials);
 }
 
+/* ---- Whose a path is
+   ----------------------------------------------------------------------------- */
+
+static int succeed(void *arg)
+{
+    lido_listener *old, *next;
+    lido_datagram *datagrams[2];
+    lido_stream *client;
+    const char *path = path_of("owner");
+    (void)arg;
+    check_int(lido_listen_unix(&old, path), 0);
+    check_int(unlink(path), 0);
+    check_int(lido_listen_unix(&next, path), 0);
+    lido_listener_close(old);
+    check(exists(path));
+    check_int(lido_connect_unix(&client, path), 0);
+    lido_close(client);
+    lido_listener_close(next);
+    check(!exists(path));
+    check_int(lido_bind_unix_datagram(&datagrams[0], path), 0);
+    check_int(unlink(path), 0);
+    check_int(lido_bind_unix_datagram(&datagrams[1], path), 0);
+    lido_datagram_close(datagrams[0]);
+    check(exists(path));
+    lido_datagram_close(datagrams[1]);
+    check(!exists(path));
+    return 0;
+}
+
+static void the_path_of_a_successor_is_left_alone(void **state)
+{
+    (void)state;
+    run(succeed);
+}
+
+static int go_elsewhere(void *arg)
+{
+    lido_listener *listener;
+    char before[4096], path[UNIX_PATH_MAX];
+    (void)arg;
+    snprintf(path, sizeof(path), "%s", path_of("relative"));
+    check(getcwd(before, sizeof(before)) != NULL);
+    check_int(chdir(directory), 0);
+    check_int(lido_listen_unix(&listener, "relative"), 0);
+    check_int(chdir("/"), 0);
+    lido_listener_close(listener);
+    check_int(chdir(before), 0);
+    check(!exists(path));
+    return 0;
+}
+
+static void a_relative_path_is_the_same_after_a_chdir(void **state)
+{
+    (void)state;
+    run(go_elsewhere);
+}
+
+static int keep_paths(void *arg)
+{
+    lido_listener *listener;
+    lido_datagram *datagram;
+    const char *path = path_of("kept");
+    (void)arg;
+    check_int(lido_listen_unix(&listener, path), 0);
+    lido_listener_keep_path(listener);
+    lido_listener_keep_path(listener);
+    lido_listener_close(listener);
+    check_int(unlink(path), 0);
+    check_int(lido_bind_unix_datagram(&datagram, path), 0);
+    lido_datagram_keep_path(datagram);
+    lido_datagram_close(datagram);
+    check_int(unlink(path), 0);
+    return 0;
+}
+
+static void a_path_can_be_kept(void **state)
+{
+    (void)state;
+    run(keep_paths);
+}
+
+/* A name that fills the struct, without an end; and an abstract one with NULs. */
+static void check_answered(const void *raw, size_t length)
+{
+    lido_datagram *asker, *answerer;
+    lido_address address, from;
+    char got[8];
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    check_int(bind(fd, raw, (socklen_t)length), 0);
+    check_int(lido_datagram_from_fd(&asker, fd), 0);
+    check_int(lido_bind_unix_datagram(&answerer, path_of("answer")), 0);
+    check_int(lido_address_unix(&address, path_of("answer")), 0);
+    check_int(lido_send_to(asker, "ask", 3, &address), 3);
+    check_int(lido_recv_from(answerer, got, sizeof(got), &from, NULL), 3);
+    check_int(from.length, length);
+    check_bytes(from.lido_private, raw, length);
+    check_int(lido_send_to(answerer, "yes", 3, &from), 3);
+    check_int(lido_recv_from(asker, got, sizeof(got), &from, NULL), 3);
+    check_int(lido_datagram_local_address(asker, &address), 0);
+    check_int(address.length, length);
+    check_int(lido_send_to(answerer, "too", 3, &address), 3);
+    lido_datagram_close(asker);
+    lido_datagram_close(answerer);
+}
+
+static int answer_long_names(void *arg)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    char path[UNIX_PATH_MAX + 1] = "";
+    lido_listener *listener;
+    lido_stream *client;
+    lido_address address;
+    char text[LIDO_ADDRESS_TEXT];
+    (void)arg;
+    size_t used = (size_t)snprintf(path, sizeof(path), "%s/", directory);
+    memset(path + used, 'l', UNIX_PATH_MAX - used);
+    check_int(lido_listen_unix(&listener, path), 0);
+    check_int(lido_connect_unix(&client, path), 0);
+    check_int(lido_stream_peer_address(client, &address), 0);
+    check_int(lido_address_format(&address, text, sizeof(text)), 0);
+    check_string(text, path);
+    lido_close(client);
+    check_int(lido_connect(&client, &address), 0);
+    lido_close(client);
+    lido_listener_close(listener);
+    check(!exists(path));
+    memcpy(un.sun_path, path, UNIX_PATH_MAX);
+    check_answered(&un, sizeof(un));
+    check_int(unlink(path), 0);
+    memcpy(un.sun_path, "\0lido\0test\0", 11);
+    check_answered(&un, offsetof(struct sockaddr_un, sun_path) + 11);
+    check_answered(&un, sizeof(un));
+    return 0;
+}
+
+static void names_of_full_length_and_with_nuls_are_answered(void **state)
+{
+    (void)state;
+    run(answer_long_names);
+}
+
 /* ---- A full backlog, for whose end the system has no event -------------------------------------- */
 
 /* A listener that takes one connection more than it was told, and is full. */
@@ -313,6 +454,10 @@ int main(void)
         cmocka_unit_test(a_path_that_does_not_do_is_a_clear_error),
         cmocka_unit_test(the_ends_of_a_pair_are_connected),
         cmocka_unit_test(the_peer_of_a_unix_socket_is_known),
+        cmocka_unit_test(the_path_of_a_successor_is_left_alone),
+        cmocka_unit_test(a_relative_path_is_the_same_after_a_chdir),
+        cmocka_unit_test(a_path_can_be_kept),
+        cmocka_unit_test(names_of_full_length_and_with_nuls_are_answered),
         cmocka_unit_test(a_connect_to_a_full_backlog_waits_for_room),
         cmocka_unit_test(the_wait_for_room_can_be_cancelled_and_has_a_deadline),
     };

@@ -118,7 +118,7 @@ static void a_full_backlog_of_a_unix_socket_says_so(const struct lido__reactor_o
     struct lido__reactor *reactor = reactor_open(ops);
     struct lido__handle *clients[MOST];
     lido_address address;
-    char *owner;
+    struct lido__unix_owner *owner;
     int listener = lido__bind_unix("@lido-test-backlog", SOCK_STREAM, &owner), count = 0;
     check(listener >= 0);
     check_int(lido__os_listen(listener, 0), 0);
