@@ -347,6 +347,13 @@ typedef struct lido_spawn_options {
  * placed on the caller's worker. If there is no memory for a stack when it is to start, it waits for some;
  * if all tasks of its worker wait like that, it ends with -ENOMEM.
  *
+ * Which cores it uses: in an io-pool, the default scheduler, what a task spawns stays on that
+ * task's worker, so a task that fans out 20 computations keeps one core busy and no more. (What
+ * the root of lido_run or lido_block_on spawns, or a plain thread, is dealt over all workers.)
+ * One word spreads it: with lido_spawn_options.placement = LIDO_PLACE_ROUND_ROBIN the new task
+ * goes to the next worker; with .mobility = LIDO_STEALABLE whichever worker is idle takes it.
+ * With lido_config.scheduler = "work-stealing" tasks are stealable by default.
+ *
  * With work-stealing a worker's thread is started when it is first needed. If that fails (a limit of the user or of a
  * container), a worker that has a thread takes the place of the one whose turn it is, and the missing thread is
  * tried again later, after 16 ms at most. So -EAGAIN comes only if LIDO_PLACE_WORKER names a worker that has no

@@ -9,11 +9,12 @@
 #include "sched/section.h"
 #include "sched/share.h"
 
-/* Within this a worker whose loop turns has answered. */
-#define ANSWER_NS 100000000u
-/* Then it is looked into, again after so long if that was not possible, and no longer than this. */
+/* Within this a worker whose loop turns has mostly answered; then those that have not are looked into, again and again. */
+#define ANSWER_NS 20000000u
 #define RETRY_NS 10000000u
-#define GIVE_UP_NS 1000000000u
+/* For how long in all, whatever their number; and if there are some that must come, for the machine has no time for them. */
+#define GIVE_UP_NS 100000000u
+#define GIVE_UP_LATE_NS 1000000000u
 
 struct lido__told {
     struct lido__told *next;
@@ -99,29 +100,88 @@ void lido__report_worker(struct lido__worker *worker)
 
 /* ---- Asking ------------------------------------------------------------------------------------ */
 
-static bool answered(struct lido__seat *seat, uint32_t round, uint64_t until)
+static bool is_silent(const struct lido_runtime *runtime, unsigned index)
 {
-    for (;;) {
-        uint32_t reported = lido__load(&seat->reported, LIDO__ACQUIRE);
-        uint64_t now = lido__clock_now();
-        if (reported == round)
-            return true;
-        if (now >= until)
-            return false;
-        lido__futex_wait(&seat->reported, reported, until - now);
+    const struct lido__seat *seat = &runtime->seats[index];
+    uint32_t round = runtime->report.round;
+    return seat->asked == round && lido__load(&seat->reported, LIDO__ACQUIRE) != round;
+}
+
+static void await_answer(struct lido_runtime *runtime, unsigned index, uint64_t until)
+{
+    struct lido__seat *seat = &runtime->seats[index];
+    uint64_t now;
+    while (is_silent(runtime, index) && (now = lido__clock_now()) < until)
+        lido__futex_wait(&seat->reported, seat->before, until - now);
+}
+
+/* Whether all have answered. */
+static bool await_answers(struct lido_runtime *runtime, uint64_t until)
+{
+    unsigned silent = 0;
+    for (unsigned i = 0; i < runtime->pool.count; i++) {
+        await_answer(runtime, i, until);
+        silent += is_silent(runtime, i);
     }
+    return silent == 0;
+}
+
+/* Whether its gate needs the barrier. */
+static bool claim(struct lido_runtime *runtime, unsigned index)
+{
+    struct lido__gate *gate = &runtime->pool.workers[index].gate;
+    struct lido__seat *seat = &runtime->seats[index];
+    seat->claimed = is_silent(runtime, index) && lido__gate_claim(gate);
+    return seat->claimed && !lido__gate_fenced(gate);
 }
 
 /* Takes the mail of a worker that is outside of its loop: in it is the order to answer. */
-static void answer_for(struct lido__worker *worker)
+static void answer_for(struct lido_runtime *runtime, unsigned index)
 {
-    if (!lido__gate_try_seize(&worker->gate))
+    struct lido__worker *worker = &runtime->pool.workers[index];
+    if (!runtime->seats[index].claimed || !lido__gate_confirm(&worker->gate))
         return;
     lido__worker_take_mail(worker);
     lido__gate_release(&worker->gate);
 }
 
-/* The worker is in its loop, and yet does not get on: perhaps the machine has no time for its thread. */
+/* One barrier for all. */
+static void answer_for_silent(struct lido_runtime *runtime)
+{
+    bool barrier = false;
+    for (unsigned i = 0; i < runtime->pool.count; i++)
+        barrier |= claim(runtime, i);
+    if (barrier)
+        lido__gate_barrier();
+    for (unsigned i = 0; i < runtime->pool.count; i++)
+        answer_for(runtime, i);
+}
+
+/*
+ * Whether one of those that are silent is in its loop, or asleep in lido's own reactor, from which it has been woken: then the
+ * machine has no time for its thread yet. When an embedder's sleep ends only the embedder knows.
+ */
+static bool some_must_come(const struct lido_runtime *runtime)
+{
+    for (unsigned i = 0; i < runtime->pool.count; i++)
+        if (is_silent(runtime, i) &&
+            (!runtime->pool.park || lido__load(&runtime->pool.workers[i].awake, LIDO__RELAXED)))
+            return true;
+    return false;
+}
+
+static void await_all(struct lido_runtime *runtime, uint64_t began)
+{
+    bool told = await_answers(runtime, began + ANSWER_NS);
+    for (uint64_t now = lido__clock_now(); !told; now = lido__clock_now()) {
+        answer_for_silent(runtime);
+        told = await_answers(runtime, now + RETRY_NS);
+        if (now - began >= GIVE_UP_LATE_NS ||
+            (now - began >= GIVE_UP_NS && !some_must_come(runtime)))
+            return;
+    }
+}
+
 static void list_silent(struct lido__report *report, const struct lido__worker *worker)
 {
     lido_stuck stuck = {.worker = worker->index, .where = "unknown", .awaits = "unknown"};
@@ -130,26 +190,14 @@ static void list_silent(struct lido__report *report, const struct lido__worker *
     pthread_mutex_unlock(&report->lock);
 }
 
-static void await_answer(struct lido_runtime *runtime, struct lido__worker *worker, uint64_t began)
-{
-    struct lido__seat *seat = &runtime->seats[worker->index];
-    uint32_t round = runtime->report.round;
-    bool told = answered(seat, round, began + ANSWER_NS);
-    uint64_t now = lido__clock_now();
-    for (uint64_t end = now + GIVE_UP_NS; !told && now < end; now = lido__clock_now()) {
-        answer_for(worker);
-        told = answered(seat, round, now + RETRY_NS);
-    }
-    if (!told)
-        list_silent(&runtime->report, worker);
-}
-
 /* A worker without a thread has no tasks, and nobody who would answer. */
 static void ask(struct lido_runtime *runtime, struct lido__worker *worker)
 {
     if (!lido__load(&worker->seated, LIDO__ACQUIRE))
         return;
-    runtime->seats[worker->index].asked = runtime->report.round;
+    struct lido__seat *seat = &runtime->seats[worker->index];
+    seat->before = lido__load(&seat->reported, LIDO__RELAXED);
+    seat->asked = runtime->report.round;
     lido__worker_order(worker, LIDO__ORDER_REPORT);
 }
 
@@ -169,9 +217,10 @@ int lido__report_make(void *arg)
     open_list(&runtime->report, true);
     for (unsigned i = 0; i < runtime->pool.count; i++)
         ask(runtime, &workers[i]);
+    await_all(runtime, began);
     for (unsigned i = 0; i < runtime->pool.count; i++)
-        if (runtime->seats[i].asked == runtime->report.round)
-            await_answer(runtime, &workers[i], began);
+        if (is_silent(runtime, i))
+            list_silent(&runtime->report, &workers[i]);
     open_list(&runtime->report, false);
     return 0;
 }

@@ -32,6 +32,8 @@ struct lido__seat {
     struct lido__member *member;    /* who carries it, or is about to; under the crew's lock */
     struct lido__watched watched;   /* the lifeguard's */
     uint32_t asked;                 /* the round of the last report that was asked for */
+    uint32_t before;                /* the one that was answered before that */
+    bool claimed;                   /* its gate is, by the one who asks */
     lido__shared uint32_t reported; /* a futex: the round of the last report that was answered */
 };
 

@@ -319,6 +319,81 @@ static void a_worker_that_has_no_thread_yet_is_not_asked(void **state)
     lido_detach(sleeper);
 }
 
+enum { MANY = 32 };
+
+/* The shortest of some tries, in ms: other things may take the machine's time. */
+static int64_t report_took(lido_runtime *runtime, unsigned expected)
+{
+    int64_t shortest = INT64_MAX;
+    for (int i = 0; i < 3; i++) {
+        unsigned counter = 0;
+        uint64_t began = lido_now();
+        check_int(lido_shutdown(runtime, LIDO_SHUTDOWN_ON_IDLE, 0, count, &counter), -ETIMEDOUT);
+        int64_t took = (int64_t)((lido_now() - began) / 1000000);
+        check_int(counter, expected);
+        shortest = took < shortest ? took : shortest;
+    }
+    return shortest;
+}
+
+static void many_workers_that_compute_are_waited_for_together(void **state)
+{
+    (void)state;
+    static struct computing computing[MANY];
+    lido_runtime *runtime = runtime_of(MANY);
+    lido_task *busy[MANY];
+    for (unsigned i = 0; i < MANY; i++)
+        busy[i] = start_computing(runtime, i, NULL, &computing[i]);
+    check(report_took(runtime, MANY) < 200);
+    for (unsigned i = 0; i < MANY; i++)
+        flag_raise(&computing[i].told);
+    for (unsigned i = 0; i < MANY; i++)
+        check_int(lido_join(busy[i], NULL), 0);
+    end_now(runtime);
+}
+
+struct sound_sleep {
+    struct flag begun;
+    lido__shared uint32_t asleep; /* workers */
+    struct gate gate;
+};
+
+/* An embedder's sleep from which nobody is woken before it is told. */
+static void sleep_soundly(void *arg, unsigned worker, int fd, uint64_t timeout)
+{
+    struct sound_sleep *sleep = arg;
+    (void)worker;
+    (void)fd;
+    (void)timeout;
+    if (!flag_is_up(&sleep->begun))
+        return;
+    lido__fetch_add(&sleep->asleep, 1, LIDO__RELEASE);
+    gate_pass(&sleep->gate);
+}
+
+static void many_workers_that_sleep_soundly_are_waited_for_together(void **state)
+{
+    (void)state;
+    struct sound_sleep sleep = {0};
+    lido_park park = {.park = sleep_soundly, .park_arg = &sleep};
+    lido_config config = LIDO_CONFIG_INIT;
+    lido_runtime *runtime;
+    lido_task *sleepers[MANY];
+    config.workers = MANY;
+    config.park = &park;
+    check_int(lido_runtime_new(&runtime, &config), 0);
+    for (unsigned i = 0; i < MANY; i++)
+        sleepers[i] = start_named_on(runtime, i, NULL, sleep_long, NULL);
+    flag_raise(&sleep.begun);
+    while (lido__load(&sleep.asleep, LIDO__ACQUIRE) < MANY)
+        lido__thread_yield();
+    check(report_took(runtime, MANY) < 300);
+    gate_open(&sleep.gate);
+    end_now(runtime);
+    for (unsigned i = 0; i < MANY; i++)
+        lido_detach(sleepers[i]);
+}
+
 /* ---- For how long ------------------------------------------------------------------------------- */
 
 static void check_waited(const struct reports *reports, const char *name, int64_t least,
@@ -419,6 +494,8 @@ int main(void)
         cmocka_unit_test(the_tasks_of_such_a_worker_go_on_after_that),
         cmocka_unit_test(tasks_that_wait_for_some_worker_are_named),
         cmocka_unit_test(a_worker_that_has_no_thread_yet_is_not_asked),
+        cmocka_unit_test(many_workers_that_compute_are_waited_for_together),
+        cmocka_unit_test(many_workers_that_sleep_soundly_are_waited_for_together),
         cmocka_unit_test(a_report_says_for_how_long),
         cmocka_unit_test(the_callback_may_use_the_runtime),
     };
