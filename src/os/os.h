@@ -12,6 +12,7 @@
 #ifndef LIDO_OS_OS_H
 #define LIDO_OS_OS_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +23,12 @@
 
 #include "os/backoff.h"
 #include "os/transfer.h"
+
+/* Whether an error says that this process may not make that call: a seccomp filter says so in one of these ways. */
+static inline bool lido__is_refusal(ssize_t error)
+{
+    return error == -EPERM || error == -EACCES || error == -ENOSYS;
+}
 
 /* ---- Clock ------------------------------------------------------------------------------------ */
 
@@ -216,7 +223,13 @@ ssize_t lido__os_send_datagram(int fd, const struct msghdr *message);
 /* For a connected socket, in parts. */
 ssize_t lido__os_sendv(int fd, const struct iovec *parts, int count);
 
-/* Each new descriptor is non-blocking and closed on exec. */
+/*
+ * Gives a new descriptor a number above the standard ones (0, 1, 2), which a program may have been started without:
+ * what it prints would go there. The number that it has then; or the same, if there is no other. Errors are passed on.
+ */
+int lido__fd_lift(int fd);
+
+/* Each new descriptor is non-blocking and closed on exec, and above the standard ones. */
 int lido__os_socket(int domain, int type, int protocol);
 int lido__os_socketpair(int domain, int type, int ret_fds[2]);
 int lido__os_pipe(int ret_fds[2]); /* [0] is the end to read from */

@@ -15,9 +15,29 @@ ssize_t lido__os_readv(int fd, const struct iovec *parts, int count)
     return LIDO__CALL_AGAIN("readv", readv(fd, parts, count));
 }
 
+static __attribute__((noinline)) int lift(int fd)
+{
+    int lifted = LIDO__CALL("fcntl", fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    if (lifted < 0)
+        return fd;
+    close(fd);
+    return lifted;
+}
+
+int lido__fd_lift(int fd)
+{
+    bool standard = fd >= 0 && fd <= STDERR_FILENO;
+    return __builtin_expect(standard, 0) ? lift(fd) : fd;
+}
+
 int lido__os_pipe(int ret_fds[2])
 {
-    return LIDO__CALL("pipe", pipe2(ret_fds, O_NONBLOCK | O_CLOEXEC));
+    int r = LIDO__CALL("pipe", pipe2(ret_fds, O_NONBLOCK | O_CLOEXEC));
+    if (r < 0)
+        return r;
+    ret_fds[0] = lido__fd_lift(ret_fds[0]);
+    ret_fds[1] = lido__fd_lift(ret_fds[1]);
+    return 0;
 }
 
 int lido__os_close(int fd)

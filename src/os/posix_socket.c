@@ -1,5 +1,8 @@
 #define _GNU_SOURCE
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "os/call.h"
 #include "os/os.h"
 
@@ -30,7 +33,8 @@ ssize_t lido__os_sendv(int fd, const struct iovec *parts, int count)
 
 int lido__os_socket(int domain, int type, int protocol)
 {
-    return LIDO__CALL("socket", socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+    return lido__fd_lift(
+        LIDO__CALL("socket", socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol)));
 }
 
 int lido__os_socketpair(int domain, int type, int ret_fds[2])
@@ -40,14 +44,31 @@ int lido__os_socketpair(int domain, int type, int ret_fds[2])
         LIDO__CALL("socketpair", socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds));
     if (r < 0)
         return r;
-    ret_fds[0] = fds[0];
-    ret_fds[1] = fds[1];
+    ret_fds[0] = lido__fd_lift(fds[0]);
+    ret_fds[1] = lido__fd_lift(fds[1]);
     return 0;
+}
+
+/* A sandbox may know the older call only. */
+static int accept_plainly(int fd, struct sockaddr *address, socklen_t *length)
+{
+    int r = LIDO__CALL_AGAIN("accept", accept(fd, address, length));
+    if (r < 0)
+        return r;
+    int blocks = lido__fd_set_nonblocking(r);
+    if (blocks == 0)
+        blocks = LIDO__CALL("fcntl", fcntl(r, F_SETFD, FD_CLOEXEC));
+    if (blocks < 0)
+        close(r);
+    return blocks < 0 ? blocks : r;
 }
 
 int lido__os_accept(int fd, struct sockaddr *address, socklen_t *length)
 {
-    return LIDO__CALL_AGAIN("accept", accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    int r = LIDO__CALL_AGAIN("accept", accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (__builtin_expect(lido__is_refusal(r), 0))
+        r = accept_plainly(fd, address, length);
+    return lido__fd_lift(r);
 }
 
 int lido__os_connect(int fd, const struct sockaddr *address, socklen_t length)

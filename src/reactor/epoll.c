@@ -6,11 +6,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/fault.h"
 #include "os/hot.h"
 #include "os/os.h"
+#include "reactor/lost.h"
 #include "reactor/ready.h"
 
 /* Events that one wait can return: enough that a thousand busy connections share a system call. */
@@ -26,7 +28,8 @@ struct epoll {
     int wake_fd;
     struct lido__handle woken;         /* of the wake descriptor; nobody waits there */
     struct epoll_event events[EVENTS]; /* packed: behind a bool they would straddle words */
-    bool no_pwait2;                    /* the kernel has only millisecond timeouts */
+    bool no_pwait2;                    /* refused: there are only millisecond timeouts */
+    lido__shared uint64_t seen;        /* ns, coarse: when a wake last saw that all is well */
 };
 
 /*
@@ -50,43 +53,20 @@ static bool is_current(const struct lido__handle *handle, uint64_t token)
     return lido__load(&handle->generation, LIDO__RELAXED) == (uint16_t)(token >> 48);
 }
 
+static void check_descriptors(const struct epoll *epoll)
+{
+    lido__lost_check(epoll->fd, epoll->wake_fd, epoll->base.worker);
+}
+
 static int control(struct epoll *epoll, int what, int fd, uint32_t events, uint64_t token)
 {
     struct epoll_event event = {.events = events, .data.u64 = token};
     int r = lido__fault("epoll_ctl");
     if (r == 0 && epoll_ctl(epoll->fd, what, fd, &event) < 0)
         r = -errno;
+    if (__builtin_expect(r == -EBADF || r == -EINVAL, 0))
+        check_descriptors(epoll); /* or it is the caller's that is bad */
     return lido__error_of_system(r);
-}
-
-static int epoll_init(struct lido__reactor *reactor)
-{
-    struct epoll *epoll = (struct epoll *)reactor;
-    int r = lido__fault("epoll_create");
-    epoll->fd = r < 0 ? r : epoll_create1(EPOLL_CLOEXEC);
-    if (epoll->fd < 0)
-        return r < 0 ? r : -errno;
-    r = lido__fault("eventfd");
-    epoll->wake_fd = r < 0 ? r : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (epoll->wake_fd < 0) {
-        r = r < 0 ? r : -errno;
-        close(epoll->fd);
-        return r;
-    }
-    epoll->no_pwait2 = false;
-    r = control(epoll, EPOLL_CTL_ADD, epoll->wake_fd, EPOLLIN | EPOLLET, token_of(&epoll->woken));
-    if (r < 0) {
-        close(epoll->wake_fd);
-        close(epoll->fd);
-    }
-    return r;
-}
-
-static void epoll_fini(struct lido__reactor *reactor)
-{
-    struct epoll *epoll = (struct epoll *)reactor;
-    close(epoll->wake_fd);
-    close(epoll->fd);
 }
 
 static void epoll_release(struct lido__reactor *reactor, struct lido__handle *handle)
@@ -191,14 +171,31 @@ static int milliseconds(uint64_t ns)
     return (int)lido__min_u64(ms, INT32_MAX);
 }
 
-/* For a time that is neither 0 nor for ever. */
+static int wait_pwait2(struct epoll *epoll, uint64_t timeout)
+{
+    struct timespec ts = {.tv_sec = (time_t)(timeout / 1000000000),
+                          .tv_nsec = (long)(timeout % 1000000000)};
+    int r = lido__fault("epoll_pwait2");
+    if (r == 0)
+        r = epoll_pwait2(epoll->fd, epoll->events, EVENTS, timeout == UINT64_MAX ? NULL : &ts,
+                         NULL);
+    return r == -1 ? -errno : r;
+}
+
+static int wait_pwait(struct epoll *epoll, int ms)
+{
+    int r = lido__fault("epoll_pwait");
+    if (r == 0)
+        r = epoll_pwait(epoll->fd, epoll->events, EVENTS, ms, NULL);
+    return r == -1 ? -errno : r;
+}
+
+/* For a time that is neither 0 nor for ever. However it is refused, the older call is tried. */
 static __attribute__((noinline)) int wait_until(struct epoll *epoll, uint64_t timeout)
 {
     if (!epoll->no_pwait2) {
-        struct timespec ts = {.tv_sec = (time_t)(timeout / 1000000000),
-                              .tv_nsec = (long)(timeout % 1000000000)};
-        int n = epoll_pwait2(epoll->fd, epoll->events, EVENTS, &ts, NULL);
-        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+        int n = wait_pwait2(epoll, timeout);
+        if (n >= 0 || n == -EINTR)
             return n;
         epoll->no_pwait2 = true;
     }
@@ -214,6 +211,23 @@ static inline int wait_events(struct epoll *epoll, uint64_t timeout)
     if (timeout == 0 || timeout == UINT64_MAX)
         return lido__hot_epoll_wait(epoll->fd, epoll->events, EVENTS, timeout ? -1 : 0);
     return wait_until(epoll, timeout);
+}
+
+/*
+ * A wait has failed. A sandbox that refuses one of the calls mostly knows another. (That the one is tried each time
+ * costs those who are refused a hundred ns, and the others nothing.) Negative: none of them is allowed.
+ */
+static __attribute__((cold, noinline)) int wait_otherwise(struct epoll *epoll, uint64_t timeout,
+                                                          int error)
+{
+    if (error == -EINTR)
+        return 0;
+    if (error == -EBADF || error == -EINVAL)
+        check_descriptors(epoll);
+    int n = wait_pwait(epoll, timeout == UINT64_MAX ? -1 : milliseconds(timeout));
+    if (n < 0 && n != -EINTR)
+        n = wait_pwait2(epoll, timeout);
+    return n == -EINTR ? 0 : n;
 }
 
 /*
@@ -245,26 +259,145 @@ static __attribute__((noinline)) int dispatch_many(const struct epoll_event *eve
     return n;
 }
 
+static __attribute__((cold, noinline)) void wait_again(struct epoll *epoll, uint64_t timeout,
+                                                       int error, struct lido__fifo *handed)
+{
+    int n = wait_otherwise(epoll, timeout, error);
+    if (n < 0)
+        lido__misused("a sandbox refuses epoll_wait, epoll_pwait and epoll_pwait2");
+    for (int i = 0; i < n; i++)
+        dispatch(&epoll->events[i], handed);
+}
+
 static void epoll_wait_ops(struct lido__reactor *reactor, uint64_t timeout,
                            struct lido__fifo *handed)
 {
     struct epoll *epoll = (struct epoll *)reactor;
     int n = wait_events(epoll, timeout);
+    if (__builtin_expect(n <= 0, 0)) {
+        if (n < 0)
+            wait_again(epoll, timeout, n, handed);
+        return;
+    }
     int i = n > 2 * AHEAD ? dispatch_many(epoll->events, n - 2 * AHEAD, handed) : 0;
-    for (; i < n; i++) {
+    do {
         if (i + AHEAD < n)
             foresee_op(&epoll->events[i + AHEAD]);
         dispatch(&epoll->events[i], handed);
-    }
+    } while (++i < n);
+}
+
+/* ---- Waking ------------------------------------------------------------------------------------ */
+
+/* A descriptor that can be written to is an event at once, when it is asked whether it is. */
+static __attribute__((cold, noinline)) void wake_otherwise(struct epoll *epoll)
+{
+    check_descriptors(epoll);
+    if (control(epoll, EPOLL_CTL_MOD, epoll->wake_fd, EPOLLIN | EPOLLOUT | EPOLLET,
+                token_of(&epoll->woken)) < 0)
+        lido__misused("a sandbox refuses both write and epoll_ctl: a worker cannot be woken");
+}
+
+/*
+ * The number of a descriptor that was closed may be that of a file, and what is written there is lost in two ways. So in
+ * each tick of the clock the first wake looks whether it is still what it was.
+ */
+static inline void check_at_times(struct epoll *epoll)
+{
+    uint64_t now = lido__clock_coarse();
+    if (lido__load(&epoll->seen, LIDO__RELAXED) == now)
+        return;
+    lido__store(&epoll->seen, now, LIDO__RELAXED);
+    check_descriptors(epoll);
 }
 
 static void epoll_wake(struct lido__reactor *reactor)
 {
     struct epoll *epoll = (struct epoll *)reactor;
     uint64_t one = 1;
-    /* Can only fail when 2^64 - 2 wakes have added up, and then the descriptor is readable anyway. */
-    ssize_t r = write(epoll->wake_fd, &one, sizeof(one));
-    (void)r;
+    int before = errno;
+    check_at_times(epoll);
+    int r = lido__fault("eventfd_write");
+    /* -EAGAIN: 2^64 - 2 wakes have added up, and then the descriptor is readable anyway. */
+    if (r < 0 || (write(epoll->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN))
+        wake_otherwise(epoll);
+    errno = before;
+}
+
+/* ---- Beginning and end ------------------------------------------------------------------------- */
+
+/* The result of a call, which is remembered if it has failed. */
+static int step(struct epoll *epoll, const char *call, int result)
+{
+    if (result < 0)
+        epoll->base.failed = call;
+    return result;
+}
+
+/* Above the standard ones: what a program prints without having a standard output would wake its workers. */
+static int open_epoll(void)
+{
+    int r = lido__fault("epoll_create");
+    if (r == 0)
+        r = epoll_create1(EPOLL_CLOEXEC);
+    return r == -1 ? -errno : lido__fd_lift(r);
+}
+
+static int open_eventfd(void)
+{
+    int r = lido__fault("eventfd");
+    if (r == 0)
+        r = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return r == -1 ? -errno : lido__fd_lift(r);
+}
+
+static int add_wake_fd(struct epoll *epoll)
+{
+    return control(epoll, EPOLL_CTL_ADD, epoll->wake_fd, EPOLLIN | EPOLLET,
+                   token_of(&epoll->woken));
+}
+
+/* Whether one can wait at all. */
+static int try_to_wait(struct epoll *epoll)
+{
+    int n = wait_events(epoll, 0);
+    return n < 0 ? wait_otherwise(epoll, 0, n) : 0;
+}
+
+static int open_both(struct epoll *epoll)
+{
+    int r = epoll->fd = step(epoll, "epoll_create1", open_epoll());
+    if (r >= 0)
+        r = epoll->wake_fd = step(epoll, "eventfd2", open_eventfd());
+    if (r >= 0)
+        r = step(epoll, "epoll_ctl", add_wake_fd(epoll));
+    if (r >= 0)
+        r = step(epoll, "epoll_wait", try_to_wait(epoll));
+    return r;
+}
+
+static int epoll_init(struct lido__reactor *reactor)
+{
+    struct epoll *epoll = (struct epoll *)reactor;
+    epoll->fd = epoll->wake_fd = -1;
+    epoll->no_pwait2 = false;
+    int r = open_both(epoll);
+    if (r >= 0)
+        return 0;
+    if (epoll->wake_fd >= 0)
+        close(epoll->wake_fd);
+    if (epoll->fd >= 0)
+        close(epoll->fd);
+    return lido__is_refusal(r) ? -ENOSYS : r;
+}
+
+/* What has these numbers must be ours to close. */
+static void epoll_fini(struct lido__reactor *reactor)
+{
+    struct epoll *epoll = (struct epoll *)reactor;
+    check_descriptors(epoll);
+    close(epoll->wake_fd);
+    close(epoll->fd);
 }
 
 static int epoll_descriptor(const struct lido__reactor *reactor)

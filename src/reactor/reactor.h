@@ -21,7 +21,7 @@ struct lido__reactor_ops {
     const char *name;
     size_t size; /* of the reactor's struct, which begins with a struct lido__reactor */
 
-    /* -EMFILE, -ENFILE, -ENOMEM, -ENOSYS. */
+    /* -EMFILE, -ENFILE, -ENOMEM; -ENOSYS: the system does not let us. */
     int (*init)(struct lido__reactor *reactor);
     void (*fini)(struct lido__reactor *reactor);
 
@@ -70,6 +70,8 @@ struct lido__reactor_ops {
 
 struct lido__reactor {
     const struct lido__reactor_ops *ops;
+    unsigned worker;    /* whose it is, for texts */
+    const char *failed; /* the system call in which init has failed */
     /*
      * A buffer that an op may read into without having one of its own, so that a task that waits
      * holds none. Valid from the settling of the op until its task waits again. io_uring has the

@@ -46,6 +46,7 @@ int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsi
     if (r == 0) {
         reactor->ops = ops;
         reactor->lent = lent;
+        reactor->worker = index;
         r = ops->init(reactor);
     }
     if (r < 0) {

@@ -57,6 +57,16 @@ int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
     return (int)syscall(SYS_accept4, fd, address, length, flags);
 }
 
+/* To which one that is refused falls back: part of the same attempt. */
+int accept(int fd, struct sockaddr *address, socklen_t *length)
+{
+    if (accepting.error) {
+        errno = accepting.error;
+        return -1;
+    }
+    return (int)syscall(SYS_accept, fd, address, length);
+}
+
 static int greet(void *arg)
 {
     lido_stream *stream = arg;
