@@ -4,6 +4,7 @@
 
 #include "base/bits.h"
 #include "rt/runtime.h"
+#include "rt/start.h"
 #include "sched/rescue.h"
 #include "sched/section.h"
 #include "sched/share.h"
@@ -293,17 +294,22 @@ static void stand_watch(void *arg)
     lido__watch_abandon(&guard->asked);
 }
 
-/* False: there is no thread for it; somebody else may try again. */
+/* False: there is no thread for it; somebody else may try again, but not at each wake-up of a worker: that would cost
+   all of them 30 us. */
 static bool start(struct lido_runtime *runtime)
 {
     struct lido__lifeguard *guard = &runtime->lifeguard;
     char name[LIDO__THREAD_NAME_MAX];
     struct lido__thread_config config = {.name = name, .cpu = LIDO__CPU_ANY};
+    if (!lido__pool_may_start(&runtime->pool))
+        return false;
     if (!change(guard, LIDO__WATCH_ABSENT, LIDO__WATCH_STARTING))
         return true;
     snprintf(name, sizeof(name), "%sguard", runtime->name_prefix);
     bool started = lido__thread_start(&guard->thread, &config, stand_watch, runtime) == 0;
     change(guard, LIDO__WATCH_STARTING, started ? LIDO__WATCH_AWAKE : LIDO__WATCH_ABSENT);
+    if (!started)
+        lido__crew_refused(&runtime->crew);
     return started;
 }
 

@@ -29,6 +29,13 @@ static void note_refusal(struct lido__crew *crew)
     lido__store(&pool_of(crew)->no_thread_until, lido__clock_now() + crew->patience, LIDO__RELAXED);
 }
 
+void lido__crew_refused(struct lido__crew *crew)
+{
+    pthread_mutex_lock(&crew->lock);
+    note_refusal(crew);
+    pthread_mutex_unlock(&crew->lock);
+}
+
 void lido__crew_may_start(struct lido__crew *crew)
 {
     if (crew->patience == 0)

@@ -23,6 +23,9 @@ int lido__crew_start(struct lido__crew *crew, int cpu, bool insist,
 /* One has ended, or is idle: there may be one for those who were refused. */
 void lido__crew_may_start(struct lido__crew *crew);
 
+/* A thread was refused that is not of the crew: the lifeguard. Any thread, without the lock. */
+void lido__crew_refused(struct lido__crew *crew);
+
 /* What a thread needs that may not be there. -ENOMEM. Without the lock for the guest. */
 int lido__member_init(struct lido__member *member, struct lido__crew *crew, unsigned index);
 

@@ -275,6 +275,30 @@ static void a_thread_that_was_refused_is_not_asked_for_by_each_spawn(void **stat
     check_int(lido_run(&config, spawn_many, NULL), 0);
 }
 
+/* Nor for the monitor, whenever a worker wakes. */
+static int wake_often(void *arg)
+{
+    (void)arg;
+    uint64_t began = lido_now();
+    for (int i = 0; i < 2000; i++)
+        check_int(lido_sleep_until(lido_now() + 1000), 0);
+    uint64_t ms = (lido_now() - began) / 1000000;
+    check(lido__fault_hit() != NULL);
+    check(lido__fault_count() <= ms / 4 + 10);
+    lido__fault_clear();
+    return 0;
+}
+
+static void a_monitor_that_was_refused_is_not_asked_for_at_each_wake_up(void **state)
+{
+    lido_config config = LIDO_CONFIG_INIT;
+    (void)state;
+    config.workers = WORKERS;
+    config.scheduler = "work-stealing";
+    lido__fault_plan_from("pthread_create", 1, -EAGAIN);
+    check_int(lido_run(&config, wake_often, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +308,7 @@ int main(void)
         cmocka_unit_test(without_any_thread_a_spawn_fails_and_a_later_one_does_not),
         cmocka_unit_test(threads_that_were_refused_are_started_later),
         cmocka_unit_test(a_thread_that_was_refused_is_not_asked_for_by_each_spawn),
+        cmocka_unit_test(a_monitor_that_was_refused_is_not_asked_for_at_each_wake_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
