@@ -15,7 +15,7 @@ struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind)
     if (!handle)
         return NULL;
     handle->fd = fd;
-    handle->kind = (uint8_t)kind;
+    lido__store(&handle->kind, (uint8_t)kind, LIDO__RELAXED);
     handle->flags = 0;
     handle->owner = NULL;
     lido__handle_register(handle, NULL, 0);
@@ -28,7 +28,9 @@ struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind)
 void lido__handle_free(struct lido__handle *handle)
 {
     handle->fd = -1;
-    handle->kind = LIDO__HANDLE_CLOSED;
+    /* Relaxed: a task whose op was taken from the side looks once more before it learns that
+       (retry_any). */
+    lido__store(&handle->kind, (uint8_t)LIDO__HANDLE_CLOSED, LIDO__RELAXED);
     lido__slab_free(&handles, handle);
 }
 

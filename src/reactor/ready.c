@@ -154,7 +154,8 @@ static bool settled(struct lido__op *op, ssize_t result)
 static __attribute__((noinline)) ssize_t told(const struct lido__op *op, ssize_t result)
 {
     bool socket = is_socket(op);
-    LIDO__REQUIRE(op->handle->kind != LIDO__HANDLE_CLOSED, "a stream was used after its close");
+    LIDO__REQUIRE(result != -EBADF || op->handle->kind != LIDO__HANDLE_CLOSED,
+                  "a stream was used after its close");
     switch ((enum lido__op_kind)op->kind) {
     case LIDO__OP_READ:
     case LIDO__OP_READ_LENT:
@@ -364,7 +365,9 @@ static inline bool retry_read(struct lido__reactor *reactor, struct lido__op *op
 
 static __attribute__((noinline)) bool retry_any(struct lido__reactor *reactor, struct lido__op *op)
 {
-    if (op->kind == LIDO__OP_READ && is_socket(op))
+    /* The handle may have been closed meanwhile, and be another one's; then the side tells so. */
+    uint8_t kind = lido__load(&op->handle->kind, LIDO__RELAXED);
+    if (op->kind == LIDO__OP_READ && kind <= LIDO__HANDLE_SOCKET)
         return retry_read(reactor, op, try_recv);
     return try_until_armed(reactor, op, false);
 }

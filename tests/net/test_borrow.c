@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/death.h"
@@ -88,7 +89,7 @@ static void one_that_was_not_closed_blocks_again_after_exit(void **state)
     (void)state;
     check_int(pipe(fds), 0);
     death_of(exit_in_child, &fds[0], &death);
-    check_int(death.status, 0);
+    check(WIFEXITED(death.status)); /* a leak checker may find the runtime */
     check(!is_nonblocking(fds[0]));
     close(fds[0]);
     close(fds[1]);
