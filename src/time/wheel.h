@@ -52,7 +52,7 @@ struct lido__wheel {
 };
 
 /* So many timers are moved down or fire in one advance, at 50 to 500 ns each. */
-#define LIDO__WHEEL_WORK 1024u
+#define LIDO__WHEEL_WORK 512u
 
 void lido__wheel_init(struct lido__wheel *wheel, uint64_t now);
 
