@@ -113,6 +113,8 @@ typedef struct lido_fault {
  * A sleep of the embedder's own, in place of the reactor's: for a program that has a loop of its own (of a
  * user interface, of a game) to be served while a worker has nothing to do.
  */
+struct lido_stuck; /* see lido_shutdown */
+
 typedef struct lido_park {
     /*
      * Sleeps until unpark is called for this worker, until `fd` is readable (the reactor's: all its sockets, and
@@ -141,6 +143,11 @@ typedef struct lido_watch_report {
 /*
  * Start from LIDO_CONFIG_INIT and set what you need. A zero or NULL field means its default.
  * The environment of the process overrides LIDO_WORKERS, LIDO_SCHEDULER and LIDO_REACTOR.
+ *
+ * LIDO_DEBUG=1 in the environment alone makes the runtime say on stderr what a program does wrong: it switches on
+ * report_faults and a watch of a second (watch_ms), and names the tasks that fail and that nobody joins, those that keep
+ * lido_run from returning (see on_stuck), and, when the last runtime has ended, what has not been given back: streams,
+ * listeners, datagram sockets, channels, handles of tasks. Without it and the hooks below lido says nothing.
  */
 typedef struct lido_config {
     size_t size;             /* sizeof(lido_config): keeps the ABI open */
@@ -201,6 +208,22 @@ typedef struct lido_config {
        Installs handlers for SIGSEGV and SIGBUS, which then pass on to those before them. */
     bool report_faults;
     void (*on_fault)(const lido_fault *fault);
+
+    /*
+     * Called when a task that nobody joins returns an error (a negative result): a detached one, but not one of a
+     * scope, nor one that was cancelled and returns -ECANCELED. On the thread of its worker; must return soon and not
+     * wait. `name` may be NULL. A handle that is detached only after the task has ended comes too late for this.
+     */
+    void (*on_task_error)(void *hook_arg, const char *name, const char *where, int result);
+    /*
+     * lido_run only: called for each task that is still there so long after the tasks were cancelled at the end of
+     * grace_ms. lido_run waits on: the tasks' code and stacks cannot be taken from under them. Also called for all
+     * tasks of any runtime when nothing has happened for a second and all of them wait for each other (mutexes,
+     * events, channels, joins, ...): only a thread that is not lido's could still help. On a thread of its own, which
+     * may wait.
+     */
+    void (*on_stuck)(void *hook_arg, const struct lido_stuck *stuck);
+    int64_t after_cancel_ms; /* default 1000 */
 } lido_config;
 
 #define LIDO_CONFIG_INIT                                                                           \

@@ -107,6 +107,9 @@ static inline __attribute__((always_inline)) struct lido__worker *run_to_end(
     LIDO__ASSERT(worker); /* the child of a fork has none, and must not come back */
     lido__extra_end(worker->current);
     worker = lido__worker_current();
+    if (__builtin_expect(result < 0, 0))
+        lido__worker_note_error(worker, result);
+    worker = lido__worker_current();
     lido__worker_enter(worker);
     lido__worker_finish(worker, worker->current, result);
     return worker;

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "base/fork.h"
+#include "base/ledger.h"
 #include "fiber/suspend.h"
 #include "os/os.h"
 
@@ -10,6 +11,7 @@ static int collect(lido_task *task, int *result)
 {
     if (result)
         *result = task->result;
+    lido__ledger_strike(task);
     lido__task_give_back(task);
     return 0;
 }

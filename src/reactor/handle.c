@@ -4,16 +4,28 @@
 #include <poll.h>
 
 #include "base/fault.h"
+#include "base/ledger.h"
 #include "base/slab.h"
 #include "os/os.h"
 
 static struct lido__slab handles = LIDO__SLAB_INIT(LIDO__SLAB_HANDLE, sizeof(struct lido__handle));
+
+static const char *name_of(enum lido__handle_kind kind)
+{
+    switch (kind) {
+    case LIDO__HANDLE_LISTENER: return "listener";
+    case LIDO__HANDLE_DATAGRAM: return "datagram socket";
+    case LIDO__HANDLE_FOREIGN: return "watched descriptor";
+    default: return "stream";
+    }
+}
 
 struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind)
 {
     struct lido__handle *handle = lido__fault("handle") < 0 ? NULL : lido__slab_alloc(&handles);
     if (!handle)
         return NULL;
+    lido__ledger_note(handle, name_of(kind), NULL, NULL);
     handle->fd = fd;
     lido__store(&handle->kind, (uint8_t)kind, LIDO__RELAXED);
     handle->flags = 0;
@@ -27,6 +39,7 @@ struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind)
 
 void lido__handle_free(struct lido__handle *handle)
 {
+    lido__ledger_strike(handle);
     handle->fd = -1;
     /* Relaxed: a task whose op was taken from the side looks once more before it learns that
        (retry_any). */

@@ -8,6 +8,7 @@
 
 #include "base/sanitize.h"
 #include "os/os.h"
+#include "rt/debug.h"
 
 #define WORKERS_MAX 32768u
 #define BUDGET_DEFAULT 128u
@@ -159,6 +160,9 @@ static int resolve_threads(lido_config *config, struct problem *problem)
         r = resolve_limit(&config->max_dns, "max_dns", MAX_DNS_DEFAULT, problem);
     if (config->keep_alive_ms == 0)
         config->keep_alive_ms = KEEP_ALIVE_DEFAULT_MS;
+    if (r == 0 && config->after_cancel_ms < 0)
+        r = refuse(problem, "after_cancel_ms: %lld is negative",
+                   (long long)config->after_cancel_ms);
     if (r == 0 && config->watch_ms > WATCH_MAX_MS)
         r = refuse(problem, "watch_ms: %u is not in 1..%u", config->watch_ms, WATCH_MAX_MS);
     return r;
@@ -191,6 +195,7 @@ int lido__config_resolve(struct lido__settings *settings, const lido_config *con
         r = resolve_threads(&settings->config, &problem);
     const char *debug = operator_says("LIDO_DEBUG");
     settings->debug = debug && strcmp(debug, "1") == 0;
+    lido__debug_settle(settings);
     if (r == 0 && !settings->config.name_prefix)
         settings->config.name_prefix = NAME_PREFIX_DEFAULT;
     return r;

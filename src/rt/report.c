@@ -33,6 +33,24 @@ void lido__report_fini(struct lido__report *report)
     pthread_mutex_destroy(&report->lock);
 }
 
+/* Acquire, and release in end: each sees the list as the one before has left it. */
+bool lido__report_try_begin(struct lido__report *report)
+{
+    return !lido__exchange(&report->taken, 1, LIDO__ACQUIRE);
+}
+
+void lido__report_begin(struct lido__report *report)
+{
+    struct lido__backoff backoff = {0};
+    while (!lido__report_try_begin(report))
+        lido__backoff(&backoff);
+}
+
+void lido__report_end(struct lido__report *report)
+{
+    lido__store(&report->taken, 0, LIDO__RELEASE);
+}
+
 /* ---- A worker's answer ------------------------------------------------------------------------- */
 
 /* The name too is copied, for it lives no longer than the task. The lock is held. */
@@ -238,4 +256,22 @@ void lido__report_tell(struct lido__report *report, void (*fn)(void *arg, const 
     report->last = &report->first;
     for (; report->lost; report->lost--)
         fn(arg, &unknown);
+}
+
+void lido__report_each(struct lido__report *report, void (*fn)(void *arg, const lido_stuck *stuck),
+                       void *arg)
+{
+    for (struct lido__told *told = report->first; told; told = told->next)
+        fn(arg, &told->stuck);
+}
+
+static void ignore(void *arg, const lido_stuck *stuck)
+{
+    (void)arg;
+    (void)stuck;
+}
+
+void lido__report_drop(struct lido__report *report)
+{
+    lido__report_tell(report, ignore, NULL);
 }

@@ -11,13 +11,16 @@
  * The list is told by whoever asked for it, when it is complete: the callback may use the runtime, and
  * wait. What it says is a copy: a task can end between the two.
  *
- * Threads: make and tell by one at a time (runtime->closing).
+ * Threads: make and tell by one at a time, between begin and end.
  */
 #ifndef LIDO_RT_REPORT_H
 #define LIDO_RT_REPORT_H
 
 #include <lido.h>
 #include <pthread.h>
+#include <stdbool.h>
+
+#include "base/atomic.h"
 
 struct lido__worker;
 struct lido__told;
@@ -26,7 +29,8 @@ struct lido__report {
     pthread_mutex_t lock; /* for all that follows */
     bool open;            /* answers are listed; later ones are not */
     uint32_t round;
-    uint32_t lost; /* tasks that there was no memory to list */
+    lido__shared uint32_t taken; /* a report is being made, or told */
+    uint32_t lost;               /* tasks that there was no memory to list */
     struct lido__told *first;
     struct lido__told **last;
 };
@@ -34,8 +38,20 @@ struct lido__report {
 void lido__report_init(struct lido__report *report);
 void lido__report_fini(struct lido__report *report);
 
+/* One report at a time: False: there is one already. The other waits for it; it blocks. */
+bool lido__report_try_begin(struct lido__report *report);
+void lido__report_begin(struct lido__report *report);
+void lido__report_end(struct lido__report *report);
+
 /* A lido_fn, because it waits for the workers: makes the list of a runtime. 0. */
 int lido__report_make(void *runtime);
+
+/* Calls `fn` for each entry of the list, which stays. */
+void lido__report_each(struct lido__report *report, void (*fn)(void *arg, const lido_stuck *stuck),
+                       void *arg);
+
+/* Empties the list. */
+void lido__report_drop(struct lido__report *report);
 
 /* Calls `fn` for each entry of the list, which is empty after that. */
 void lido__report_tell(struct lido__report *report, void (*fn)(void *arg, const lido_stuck *stuck),

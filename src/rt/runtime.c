@@ -105,6 +105,8 @@ static void init_pool(struct lido_runtime *runtime)
     pool->park = config->park;
     pool->watch = lido__lifeguard_watch;
     pool->employ = lido__blocking_employ;
+    if (runtime->settings.debug || config->on_task_error)
+        pool->failed = lido__debug_failed;
     pool->runtime = runtime;
     lido__stack_depot_init(&runtime->stacks, config->stack_size);
     lido__report_init(&runtime->report);
@@ -175,6 +177,7 @@ static int assemble(struct lido_runtime **ret_runtime, const lido_config *config
         free(runtime);
         return r;
     }
+    lido__debug_init(runtime);
     *ret_runtime = runtime;
     return 0;
 }
@@ -215,6 +218,7 @@ void lido__runtime_destroy(struct lido_runtime *runtime)
     lido__store(&runtime->closing, LIDO__CLOSING_ENDED, LIDO__RELAXED);
     lido__lifeguard_fini(&runtime->lifeguard);
     lido__crew_fini(&runtime->crew);
+    lido__debug_fini(runtime);
     free_workers(runtime, runtime->pool.count);
     fini_runtime(runtime);
     lido__fork_runtime_gone();
@@ -268,6 +272,7 @@ static int root_main(void *arg)
     int result = root->fn(root->arg);
     if (root->grace_ms)
         lido__worker_current()->cancel_at = lido__time_after(lido__clock_now(), root->grace_ms);
+    lido__debug_root_ended(lido_runtime_current(), root->grace_ms);
     return result;
 }
 

@@ -18,6 +18,7 @@
 #include "os/os.h"
 #include "rt/config.h"
 #include "rt/crew.h"
+#include "rt/debug.h"
 #include "rt/lifeguard.h"
 #include "rt/report.h"
 #include "sched/pool.h"
@@ -51,6 +52,7 @@ struct lido_runtime {
     lido__shared uintptr_t closing; /* who waits for the end: the address of a task, or as below */
     lido__shared uint32_t handles;  /* lido_runtime_new's, and those of lido_runtime_ref */
     struct lido__report report;
+    struct lido__debug debug;
 };
 
 /* runtime->closing */

@@ -142,14 +142,22 @@ static void leave(struct lido_runtime *runtime)
     lido__store(&runtime->closing, LIDO__CLOSING_NOBODY, LIDO__RELEASE);
 }
 
+static int make_report(void *arg)
+{
+    lido_runtime *runtime = arg;
+    lido__report_begin(&runtime->report);
+    return lido__report_make(runtime);
+}
+
 /* `reason`: why nobody waits on. Returns it, or 0 if the pool has ended just before. */
 static int give_up(struct lido_runtime *runtime, int reason, const struct listener *listener)
 {
     if (!lido__pool_go_on(&runtime->pool))
         return 0;
     if (reason == -ETIMEDOUT && listener->report) {
-        aside(lido__report_make, runtime);
+        aside(make_report, runtime);
         lido__report_tell(&runtime->report, listener->report, listener->arg);
+        lido__report_end(&runtime->report);
     }
     leave(runtime);
     return reason;

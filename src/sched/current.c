@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/ledger.h"
 #include "os/os.h"
 #include "sched/wake.h"
 
@@ -60,8 +61,10 @@ const char *lido_task_name(const lido_task *task)
 
 void lido_detach(lido_task *task)
 {
-    if (task)
-        lido__task_give_back(task);
+    if (!task)
+        return;
+    lido__ledger_strike(task);
+    lido__task_give_back(task);
 }
 
 uint64_t lido__time_after(uint64_t now, int64_t ms)

@@ -1,6 +1,7 @@
 /* What futures await besides ops: timers and other tasks. */
 #include <errno.h>
 
+#include "base/ledger.h"
 #include "os/os.h"
 #include "sched/wake.h"
 
@@ -193,6 +194,7 @@ int lido_join_poll(lido_task *task, int *result, const lido_waker *waker)
     }
     if (result)
         *result = task->result;
+    lido__ledger_strike(task);
     lido__task_give_back(task);
     return 0;
 }

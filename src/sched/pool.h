@@ -75,6 +75,8 @@ struct lido__pool {
     /* Has a job done by a thread that is no worker's, for the current fiber, which waits for its turn. -ECANCELED,
        -ETIMEDOUT, -EAGAIN, -ENOMEM: it will not be done. */
     int (*employ)(struct lido__pool *pool, struct lido__job *job);
+    /* The current task, which nobody joins, has returned an error. Or NULL. On its worker, outside the gate. */
+    void (*failed)(struct lido__pool *pool, const char *name, const char *where, int result);
     const lido_park *park; /* or NULL: workers sleep in the reactor */
     void *runtime;
 };

@@ -112,7 +112,7 @@ static int launch(struct spawning *plan, lido_task **handle)
     if (r < 0)
         lido__spawn_discard(task);
     else if (handle)
-        *handle = task;
+        *handle = lido__spawn_noted(task);
     return r;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "base/ledger.h"
 #include "sched/wake.h"
 
 struct lido__spawn {
@@ -58,6 +59,13 @@ static inline __attribute__((always_inline)) int lido__spawn_furnish(
 /* A task that never came to life. */
 void lido__spawn_discard(lido_task *task);
 
+/* A handle of it is given to the user, who has to give it back. */
+static inline lido_task *lido__spawn_noted(lido_task *task)
+{
+    lido__ledger_note(task, "handle", task->name, task->where);
+    return task;
+}
+
 /* A spawn within the worker: nothing is shared yet, and nothing is atomic. */
 static inline __attribute__((always_inline)) int lido__spawn_local(struct lido__worker *worker,
                                                                    lido_task *task)
@@ -89,7 +97,7 @@ static inline __attribute__((always_inline)) int lido__spawn_here(const struct l
     if (r < 0)
         lido__spawn_discard(task);
     else if (handle)
-        *handle = task;
+        *handle = lido__spawn_noted(task);
     return r;
 }
 

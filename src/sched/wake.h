@@ -20,13 +20,13 @@ static inline void lido__wake_here(struct lido__worker *worker, lido_task *task)
 }
 
 /*
- * Wake-ups that are begun while something is held for which others spin, and sent when it is free: what
- * is slow about them is the system call that wakes a worker.
+ * Wake-ups that are begun while something is held for which others spin, and sent when it is free:
+ * what is slow about them is the system call that wakes a worker.
  *
  * A task of the current worker is made runnable at once. Any other one is marked as notified, which
- * gives the inbox of its worker a reference (task/state.h): so until it is sent the task stays alive,
- * and its worker too, though the task may have gone on meanwhile; and its `mail` belongs to this list,
- * as nobody else sends a task that is notified already.
+ * gives the inbox of its worker a reference (task/state.h): so until it is sent the task stays
+ * alive, and its worker too, though the task may have gone on meanwhile; and its `mail` belongs to
+ * this list, as nobody else sends a task that is notified already.
  */
 struct lido__wakes {
     struct lido__fifo mail; /* of struct lido_task.mail */
@@ -56,8 +56,8 @@ void lido__wake_consume(lido_waker waker);
 void lido__deliver(struct lido__fifo *handed, enum lido__op_state state, ssize_t result);
 
 /*
- * Starts an op, which is IDLE, for `task`, which is the current one: true when it is settled. Looks for
- * cancellation and deadline first, so that an op that is interrupted has consumed nothing.
+ * Starts an op, which is IDLE, for `task`, which is the current one: true when it is settled. Looks
+ * for cancellation and deadline first, so that an op that is interrupted has consumed nothing.
  */
 static inline bool lido__op_start(struct lido__worker *worker, lido_task *task, struct lido__op *op)
 {
@@ -95,8 +95,9 @@ static inline bool lido__op_advance(struct lido__worker *worker, lido_task *task
 void lido__op_give_up(struct lido__worker *worker, struct lido__op *op);
 
 /*
- * Starts an op without waiting: it is settled, with -EAGAIN if it would have to wait. Does not look for
- * cancellation and deadline, which end waits: for writing what is lost if it is not written now.
+ * Starts an op without waiting: it is settled, with -EAGAIN if it would have to wait. Does not look
+ * for cancellation and deadline, which end waits: for writing what is lost if it is not written
+ * now.
  */
 static inline void lido__op_try(struct lido__worker *worker, lido_task *task, struct lido__op *op)
 {
@@ -107,20 +108,22 @@ static inline void lido__op_try(struct lido__worker *worker, lido_task *task, st
 }
 
 /*
- * `self`, the current task, waits for `task`: registers its waker. 0 (`task` may be done already), or -EBUSY:
- * somebody else waits.
+ * `self`, the current task, waits for `task`: registers its waker. 0 (`task` may be done already),
+ * or -EBUSY: somebody else waits.
  */
 int lido__join_register(struct lido__worker *worker, lido_task *task, lido_task *self);
 /* The waiter gives up. False: too late, the task is done. */
 bool lido__join_forgo(struct lido__worker *worker, lido_task *task);
-/* A task whose waiter lends it a waker, being of the same worker, is given away. Inside the gate. */
+/*
+ * A task whose waiter lends it a waker, being of the same worker, is given away. Inside the gate.
+ */
 void lido__join_detach(lido_task *task);
 
 /* `ms` after `now`, in ns; never past LIDO__NEVER. */
 uint64_t lido__time_after(uint64_t now, int64_t ms);
 
-/* An alarm: a timer of the current worker that wakes a task of that worker, which stays there as long as it
-   is armed. Embedded. */
+/* An alarm: a timer of the current worker that wakes a task of that worker, which stays there as
+   long as it is armed. Embedded. */
 struct lido__alarm {
     struct lido__timer timer;
     lido_task *task;
@@ -132,8 +135,9 @@ void lido__alarm_set(struct lido__worker *worker, struct lido__alarm *alarm, uin
 void lido__alarm_stop(struct lido__alarm *alarm);
 bool lido__alarm_is_armed(const struct lido__alarm *alarm);
 /*
- * What the current task's wait for an alarm has come to, which has rung: 0 or why it was interrupted. The deadline
- * may have passed by now, too: if it came first then that it did must not depend on who looked at the clock when.
+ * What the current task's wait for an alarm has come to, which has rung: 0 or why it was
+ * interrupted. The deadline may have passed by now, too: if it came first then that it did must not
+ * depend on who looked at the clock when.
  */
 int lido__alarm_came(struct lido__worker *worker, uint64_t at);
 
@@ -152,12 +156,13 @@ static inline bool lido__alarm_is_deadline(const struct lido__alarm *alarm)
     return task->flags & LIDO__TASK_EXTRA && alarm == &task->extra->deadline;
 }
 
-/* The extra of a task of the current worker, put to use; NULL when out of memory. Inside the gate, or before
-   the task can be seen. */
+/* The extra of a task of the current worker, put to use; NULL when out of memory. Inside the gate,
+   or before the task can be seen. */
 struct lido__extra *lido__extra_of(lido_task *task);
 void lido__extra_destroy(lido_task *task);
 
-/* The current task is over: destroys its locals and stops its timer. Outside the gate: others' code is called. */
+/* The current task is over: destroys its locals and stops its timer. Outside the gate: others' code
+   is called. */
 static inline void lido__extra_end(lido_task *task)
 {
     if (__builtin_expect(lido__task_flags(task) & LIDO__TASK_EXTRA, 0))
@@ -165,8 +170,8 @@ static inline void lido__extra_end(lido_task *task)
 }
 
 /*
- * Between these two, neither cancellation nor deadline end the waits of the current task: for those that must
- * be. Returns what to give back.
+ * Between these two, neither cancellation nor deadline end the waits of the current task: for those
+ * that must be. Returns what to give back.
  */
 static inline uint32_t lido__task_shield(void)
 {

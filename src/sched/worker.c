@@ -136,6 +136,18 @@ static void tell_parent(lido_task *task)
     parent->ended(parent, task->result);
 }
 
+/* That a task returns -ECANCELED when it has been cancelled is no failure. */
+void lido__worker_note_error(struct lido__worker *worker, int result)
+{
+    const struct lido__pool *pool = worker->pool;
+    const lido_task *task = worker->current;
+    uint32_t word = lido__load(&task->state.word, LIDO__RELAXED);
+    bool joined = word & LIDO__HANDLE || lido__task_flags(task) & LIDO__TASK_CHILD;
+    bool expected = result == -ECANCELED && word & LIDO__CANCELLED;
+    if (pool->failed && !joined && !expected)
+        pool->failed(worker->pool, task->name, task->where, result);
+}
+
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result)
 {
     lido__worker_unlist(worker, task);
@@ -185,8 +197,11 @@ static int call(struct lido__worker *worker, lido_task *task)
     lido_waker waker = lido__waker_borrow(task);
     lido__worker_leave(worker);
     int result = task->future->poll(task->future, &waker);
-    if (result != LIDO_PENDING)
+    if (result != LIDO_PENDING) {
         lido__extra_end(task);
+        if (__builtin_expect(result < 0, 0))
+            lido__worker_note_error(worker, result);
+    }
     lido__worker_enter(worker);
     return result;
 }

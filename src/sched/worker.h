@@ -321,6 +321,10 @@ static inline void lido__worker_suspend(struct lido__worker *worker, lido_task *
         lido__worker_arm_deadline(worker, task);
 }
 
+/* The current task's future has returned an error: tells, if somebody wants to know, and nobody joins the
+   task. Outside the gate: others' code is called. */
+void lido__worker_note_error(struct lido__worker *worker, int result);
+
 /* The future of the task has returned `result`, and lido__extra_end has been called: tells whoever waits for
    it. Inside the gate. */
 void lido__worker_finish(struct lido__worker *worker, lido_task *task, int result);

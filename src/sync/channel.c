@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "base/ledger.h"
 #include "sync/biased.h"
 
 struct lido_channel {
@@ -48,6 +49,7 @@ int lido_channel_new(lido_channel **channel, size_t size, size_t capacity)
     if (!new)
         return -ENOMEM;
     *new = (struct lido_channel){.refs = 1, .size = size, .capacity = capacity};
+    lido__ledger_note(new, "channel", NULL, NULL);
     *channel = new;
     return 0;
 }
@@ -61,8 +63,10 @@ lido_channel *lido_channel_share(lido_channel *channel)
 /* Release and acquire: all that anyone did with the channel comes before its end. */
 void lido_channel_drop(lido_channel *channel)
 {
-    if (channel && lido__fetch_sub(&channel->refs, 1, LIDO__ACQ_REL) == 1)
+    if (channel && lido__fetch_sub(&channel->refs, 1, LIDO__ACQ_REL) == 1) {
+        lido__ledger_strike(channel);
         free(channel);
+    }
 }
 
 /* ---- The ring. The lock is held ------------------------------------------------------------------- */
