@@ -6,23 +6,41 @@
 
 #include "base/fault.h"
 #include "base/fork.h"
-#include "base/list.h"
 #include "os/os.h"
 
 struct borrowed {
-    struct lido__node node;
+    struct borrowed *next;
     int fd;
 };
 
+/* By descriptor, since a server may have taken over all of its connections. */
+#define BUCKETS 1024
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct lido__node all = {&all, &all};
+static struct borrowed *buckets[BUCKETS];
 
 static void enlist(struct borrowed *borrowed, int fd)
 {
+    struct borrowed **bucket = &buckets[fd % BUCKETS];
     borrowed->fd = fd;
     pthread_mutex_lock(&lock);
-    lido__list_push(&all, &borrowed->node);
+    borrowed->next = *bucket;
+    *bucket = borrowed;
     pthread_mutex_unlock(&lock);
+}
+
+/* NULL: it was given back with all others, when the last runtime ended. */
+static struct borrowed *delist(int fd)
+{
+    struct borrowed **link = &buckets[fd % BUCKETS];
+    pthread_mutex_lock(&lock);
+    while (*link && (*link)->fd != fd)
+        link = &(*link)->next;
+    struct borrowed *found = *link;
+    if (found)
+        *link = found->next;
+    pthread_mutex_unlock(&lock);
+    return found;
 }
 
 int lido__borrow(int fd)
@@ -49,16 +67,7 @@ int lido__borrow(int fd)
 
 void lido__give_back(int fd, bool blocks)
 {
-    struct borrowed *found = NULL;
-    pthread_mutex_lock(&lock);
-    for (struct lido__node *n = all.next; n != &all && !found; n = n->next) {
-        struct borrowed *borrowed = lido__container_of(n, struct borrowed, node);
-        if (borrowed->fd == fd)
-            found = borrowed;
-    }
-    if (found)
-        lido__list_remove(&found->node);
-    pthread_mutex_unlock(&lock);
+    struct borrowed *found = delist(fd);
     if (found && blocks)
         lido__fd_set_blocking(fd);
     free(found);
@@ -67,11 +76,13 @@ void lido__give_back(int fd, bool blocks)
 void lido__give_back_all(void)
 {
     pthread_mutex_lock(&lock);
-    while (all.next != &all) {
-        struct borrowed *borrowed = lido__container_of(all.next, struct borrowed, node);
-        lido__list_remove(&borrowed->node);
-        lido__fd_set_blocking(borrowed->fd);
-        free(borrowed);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (buckets[i]) {
+            struct borrowed *borrowed = buckets[i];
+            buckets[i] = borrowed->next;
+            lido__fd_set_blocking(borrowed->fd);
+            free(borrowed);
+        }
     }
     pthread_mutex_unlock(&lock);
 }

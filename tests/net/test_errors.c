@@ -370,6 +370,8 @@ static int run_out(void *arg)
     check_int(lido_stream_pair(pair), -EMFILE);
     check_int(lido_connect_tcp(&stream, "127.0.0.1:1"), -EMFILE);
     check(stream == arg);
+    lido_address address;
+    check_int(lido_resolve("lido-no-such-host.invalid:80", &address, 1), -EMFILE);
     close(hogs[--count]);
     lido_stream *server = net_accept(listener); /* the same connection as before */
     net_say(client, "x");
