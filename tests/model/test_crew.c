@@ -124,13 +124,20 @@ MODEL_UNSEEN static void get_up(struct sleeper *sleeper)
     sleeper->word = NULL;
 }
 
+/* The kernel's, and the clock's. */
+MODEL_UNSEEN static bool time_passes(uint64_t timeout)
+{
+    if (timeout == LIDO__FOREVER || !scene.expires || model_choose(2) == 0)
+        return false;
+    scene.now += timeout;
+    return true;
+}
+
 int lido__futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout)
 {
     lido__model_point("futex-wait", word);
-    if (timeout != LIDO__FOREVER && scene.expires && model_choose(2)) {
-        scene.now += timeout;
+    if (time_passes(timeout))
         return -ETIMEDOUT;
-    }
     struct sleeper *sleeper = lie_down(word, expected);
     if (!sleeper)
         return 0;
@@ -154,7 +161,7 @@ int lido__futex_wake(uint32_t *word, int count)
     return count;
 }
 
-uint64_t lido__clock_now(void)
+MODEL_UNSEEN uint64_t lido__clock_now(void)
 {
     return scene.now;
 }
@@ -349,7 +356,7 @@ bool lido__worker_loop(struct lido__worker *worker)
 {
     lido__worker_of_thread = worker;
     use_worker(worker);
-    if (lido__fetch_add(&scene.loops, 1, LIDO__ACQ_REL) == 0 && scene.monitor_done == 0) {
+    if (lido__fetch_add(&scene.loops, 1, LIDO__ACQ_REL) == 0) {
         uint64_t ticket = lido__section_enter(worker);
         if (!lido__section_leave(worker, ticket))
             return false;
