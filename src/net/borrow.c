@@ -43,13 +43,20 @@ static struct borrowed *delist(int fd)
     return found;
 }
 
+static bool is_refusal(int error)
+{
+    return error == -EPERM || error == -EACCES || error == -ENOSYS;
+}
+
 int lido__borrow(int fd)
 {
     int blocks = lido__fd_blocks(fd);
-    if (blocks < 0)
+    /* Where a sandbox does not let it be asked, it is not known how to give it back. */
+    if (blocks < 0 && !is_refusal(blocks))
         return blocks;
+    bool borrows = blocks > 0;
     struct borrowed *borrowed = NULL;
-    if (blocks) {
+    if (borrows) {
         borrowed = lido__fault("malloc") < 0 ? NULL : malloc(sizeof(*borrowed));
         if (!borrowed)
             return -ENOMEM;
@@ -60,9 +67,9 @@ int lido__borrow(int fd)
         return r;
     }
     lido__fd_close_on_exec(fd);
-    if (blocks)
+    if (borrows)
         enlist(borrowed, fd);
-    return blocks;
+    return borrows;
 }
 
 void lido__give_back(int fd, bool blocks)

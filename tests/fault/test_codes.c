@@ -150,10 +150,38 @@ static void no_error_of_the_system_looks_like_one_of_lidos_own(void **state)
     run(fail_each);
 }
 
+/* ---- A sandbox
+   ------------------------------------------------------------------------------------ */
+
+static int take_over_unasked(void *arg)
+{
+    static const int refusals[] = {-EPERM, -EACCES, -ENOSYS};
+    lido_stream *stream;
+    int fds[2];
+    (void)arg;
+    for (size_t i = 0; i < COUNT(refusals); i++) {
+        check_int(pipe(fds), 0);
+        lido__fault_plan("fcntl", 1, refusals[i]);
+        check_int(lido_stream_from_fd(&stream, fds[0]), 0);
+        check(lido__fault_hit() != NULL);
+        lido__fault_clear();
+        lido_close(stream);
+        close(fds[1]);
+    }
+    return 0;
+}
+
+static void a_descriptor_is_taken_over_where_its_flags_may_not_be_asked_for(void **state)
+{
+    (void)state;
+    run(take_over_unasked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_error_of_the_system_looks_like_one_of_lidos_own),
+        cmocka_unit_test(a_descriptor_is_taken_over_where_its_flags_may_not_be_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
