@@ -488,6 +488,42 @@ static void who_slept_last_is_called_first(void **state)
     assert_ptr_equal(lido__idle_call(&world.idle), &world.workers[1].idler);
 }
 
+/* Whether a thread can be started for the ones that have none: all but the first. */
+static bool threads;
+
+static bool can_come(const struct lido__idler *idler)
+{
+    return idler == &world.workers[0].idler || threads;
+}
+
+/* So those on top of it are called first, and it is called again when that may help. */
+static void who_cannot_come_sleeps_on_below_the_others(void **state)
+{
+    struct lido__idle *idle = &world.idle;
+    (void)state;
+    use(&right, 3, 0);
+    set_up();
+    idle->can_come = can_come;
+    threads = true;
+    for (int i = 1; i < world.count; i++)
+        lido__idle_enter(idle, &world.workers[i].idler, false);
+    struct lido__idler *top = lido__idle_call(idle);
+    assert_ptr_equal(top, &world.workers[2].idler);
+    lido__idle_enter(idle, &world.workers[0].idler, false);
+    threads = false;
+    assert_true(lido__idle_excuse(idle, top));
+    assert_int_equal(idle->word, 3 * LIDO__IDLE_SLEEPING);
+    assert_ptr_equal(lido__idle_call(idle), &world.workers[0].idler);
+    assert_true(lido__idle_leave(idle, &world.workers[0].idler));
+    assert_true(lido__idle_found(idle));
+    assert_null(lido__idle_call(idle)); /* and nobody counts as one who searches */
+    assert_int_equal(idle->word, 2 * LIDO__IDLE_SLEEPING);
+    threads = true;
+    assert_ptr_equal(lido__idle_call(idle), &world.workers[1].idler);
+    assert_true(lido__idle_leave(idle, &world.workers[1].idler));
+    assert_false(lido__idle_excuse(idle, &world.workers[1].idler)); /* it has come by itself */
+}
+
 static void half_of_those_awake_may_search(void **state)
 {
     (void)state;
@@ -512,6 +548,7 @@ int main(void)
         cmocka_unit_test(one_is_woken_however_many_call),
         cmocka_unit_test(wrong_protocols_are_caught),
         cmocka_unit_test(who_slept_last_is_called_first),
+        cmocka_unit_test(who_cannot_come_sleeps_on_below_the_others),
         cmocka_unit_test(half_of_those_awake_may_search),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
