@@ -232,9 +232,10 @@ typedef struct lido_config {
     }
 
 /*
- * Says whether a runtime can be built from `config` (NULL: all defaults) and the environment.
- * 0, or -EINVAL with a text in `problem` that names the field, its value and its range
- * (`problem` may be NULL). From any thread.
+ * Says whether a runtime can be built from `config` (NULL: all defaults) and the environment, by trying what it needs
+ * of the system. 0, or an error with a text in `problem` (may be NULL). -EINVAL: names the field, its value and its
+ * range. -ENOSYS: the system (a seccomp filter) refuses a system call without which there is no runtime, and names it;
+ * docs/sandbox.md lists them. -EAGAIN, -ENOMEM, -EMFILE: no threads, memory, descriptors. From any thread.
  */
 LIDO_API int lido_config_check(const lido_config *config, char *problem, size_t problem_size);
 
@@ -245,8 +246,8 @@ LIDO_API int lido_config_check(const lido_config *config, char *problem, size_t 
  * too), waits until the runtime is idle (see grace_ms), tears it down and returns fn's result. Spawns made by the
  * root are dealt over the whole pool; spawns made by tasks on the pool stay on their worker.
  *
- * -EINVAL: see lido_config_check. -EDEADLK: called from a task. -EAGAIN, -ENOMEM, -EMFILE: no more
- * threads, memory, descriptors. From a plain thread.
+ * -EINVAL, -ENOSYS: see lido_config_check. -EDEADLK: called from a task. -EAGAIN, -ENOMEM, -EMFILE: no more
+ * threads, memory, descriptors. -EPERM: pin_cpus is refused. From a plain thread.
  */
 LIDO_API int lido_run(const lido_config *config, lido_fn fn, void *arg);
 

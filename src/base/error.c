@@ -25,6 +25,7 @@ static const char *own_text(int error)
     case EHOSTDOWN: return "the peer does not answer any more: the system has given it up";
     case ENFILE: return "too many open descriptors in the whole system";
     case ENOENT: return "not found: there is no host of that name, or no such path";
+    case ENOSYS: return "the system refuses a call that this needs (docs/sandbox.md)";
     case ENOTRECOVERABLE:
         return "forked from a process with a runtime: only exec and _exit work here";
     case ENXIO: return "no current reactor: call this from a task of a runtime";

@@ -105,7 +105,7 @@ static ssize_t splice_once(struct copy *copy, int *worth)
         return empty(copy, &pipe, (size_t)n);
     }
     lido__pipes_give(lido__worker_current(), &pipe);
-    if (n != -EINVAL && n != -ENOSYS)
+    if (n != -EINVAL && !lido__is_refusal(n))
         return n;
     copy->splices = false;
     return -EAGAIN;

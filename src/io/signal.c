@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -98,15 +99,23 @@ void lido__signals_forget(void)
 
 /* ---- The handler ------------------------------------------------------------------------------- */
 
+/* The first byte in the pipe, whose other end is open: nothing can go wrong, but that a sandbox refuses the one call. */
+static void send_byte(int pipe)
+{
+    struct iovec part = {.iov_base = "", .iov_len = 1};
+    ssize_t r = write(pipe, "", 1);
+    if (r < 0)
+        r = writev(pipe, &part, 1);
+    (void)r;
+}
+
 /* A waiter that has been told of a signal does not wait any more, although it may not have left yet. */
 static bool tell(struct waiter *waiter, int signal)
 {
     if (!(waiter->wanted & bit_of(signal)) || waiter->arrived)
         return false;
     waiter->arrived = signal;
-    /* The first byte in the pipe, whose other end is open: nothing can go wrong. */
-    ssize_t r = write(waiter->pipe, "", 1);
-    (void)r;
+    send_byte(waiter->pipe);
     return true;
 }
 

@@ -18,10 +18,13 @@ static void read_mask(void)
 {
     if (sched_getaffinity(0, sizeof(mask), mask) == 0)
         mask_count = (unsigned)CPU_COUNT_S(sizeof(mask), mask);
-    if (mask_count == 0) {
-        CPU_SET_S(0, sizeof(mask), mask);
-        mask_count = 1;
-    }
+    if (mask_count > 0)
+        return;
+    /* Refused. libc knows another way to count them. */
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    mask_count = online < 1 ? 1 : online > CPUS_MAX ? CPUS_MAX : (unsigned)online;
+    for (unsigned cpu = 0; cpu < mask_count; cpu++)
+        CPU_SET_S(cpu, sizeof(mask), mask);
 }
 
 static bool read_file(const char *path, char *text, size_t size)

@@ -22,8 +22,10 @@ ssize_t lido__os_splice_in(int fd, int pipe, size_t bytes)
 ssize_t lido__os_splice_out(int pipe, int fd, size_t bytes)
 {
     struct lido__sigpipe sigpipe;
-    lido__sigpipe_hold(&sigpipe);
-    ssize_t r = LIDO__CALL_AGAIN("splice", splice(pipe, NULL, fd, NULL, bytes, SPLICE_F_NONBLOCK));
+    ssize_t r = lido__sigpipe_hold(&sigpipe);
+    if (r < 0)
+        return r;
+    r = LIDO__CALL_AGAIN("splice", splice(pipe, NULL, fd, NULL, bytes, SPLICE_F_NONBLOCK));
     lido__sigpipe_let_go(&sigpipe, r);
     return r;
 }

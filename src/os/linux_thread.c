@@ -65,6 +65,9 @@ int lido__thread_start(struct lido__thread *thread, const struct lido__thread_co
     if (r == 0)
         r = -pthread_create(&thread->id, &attributes, enter, thread);
     pthread_attr_destroy(&attributes);
+    /* A sandbox that lets no thread start is a limit of threads; one that lets none be pinned says so. */
+    if (lido__is_refusal(r))
+        r = config->cpu == LIDO__CPU_ANY ? -EAGAIN : -EPERM;
     return r;
 }
 

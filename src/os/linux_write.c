@@ -56,8 +56,10 @@ static enum support ask_support(void)
 static ssize_t write_masked(int fd, const struct iovec *parts, int count)
 {
     struct lido__sigpipe sigpipe;
-    lido__sigpipe_hold(&sigpipe);
-    ssize_t n = LIDO__CALL_AGAIN("write", writev(fd, parts, count));
+    ssize_t n = lido__sigpipe_hold(&sigpipe);
+    if (n < 0)
+        return n; /* it might end the process */
+    n = LIDO__CALL_AGAIN("write", writev(fd, parts, count));
     lido__sigpipe_let_go(&sigpipe, n);
     return n;
 }
@@ -66,7 +68,7 @@ ssize_t lido__os_writev(int fd, const struct iovec *parts, int count)
 {
     if (ask_support() == SUPPORTED) {
         ssize_t n = LIDO__CALL_AGAIN("write", write_flagged(fd, parts, count));
-        if (n != -EOPNOTSUPP)
+        if (n != -EOPNOTSUPP && !lido__is_refusal(n))
             return n;
     }
     return write_masked(fd, parts, count);

@@ -17,7 +17,8 @@ struct lido__sigpipe {
     bool pending; /* one came before: it is not ours to take */
 };
 
-void lido__sigpipe_hold(struct lido__sigpipe *sigpipe);
+/* Negative: it cannot be held, and would end the process; the call must not be made. */
+int lido__sigpipe_hold(struct lido__sigpipe *sigpipe);
 /* `result` of the call: it has raised the signal if that is -EPIPE. */
 void lido__sigpipe_let_go(const struct lido__sigpipe *sigpipe, ssize_t result);
 

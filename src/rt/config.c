@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/sanitize.h"
 #include "os/os.h"
 #include "rt/debug.h"
@@ -201,8 +202,45 @@ int lido__config_resolve(struct lido__settings *settings, const lido_config *con
     return r;
 }
 
+static int try_reactor(const struct lido__reactor_ops *ops, struct problem *problem)
+{
+    struct lido__reactor *reactor = lido__fault("malloc") < 0 ? NULL : calloc(1, ops->size);
+    if (!reactor)
+        return -ENOMEM;
+    reactor->ops = ops;
+    int r = ops->init(reactor);
+    if (r == 0)
+        ops->fini(reactor);
+    else
+        refuse(problem, "reactor %s: %s: %s", ops->name, reactor->failed, lido_strerror(r));
+    free(reactor);
+    return r;
+}
+
+static void do_nothing(void *arg)
+{
+    (void)arg;
+}
+
+static int try_thread(struct problem *problem)
+{
+    struct lido__thread thread;
+    int r = lido__thread_start(&thread, NULL, do_nothing, NULL);
+    if (r == 0)
+        lido__thread_join(&thread);
+    else
+        refuse(problem, "threads: none can be started: %s", lido_strerror(r));
+    return r;
+}
+
 int lido_config_check(const lido_config *config, char *problem, size_t problem_size)
 {
     struct lido__settings settings;
-    return lido__config_resolve(&settings, config, problem, problem_size);
+    struct problem text = {problem, problem_size};
+    int r = lido__config_resolve(&settings, config, problem, problem_size);
+    if (r == 0)
+        r = try_reactor(settings.reactor, &text);
+    if (r == 0)
+        r = try_thread(&text);
+    return r;
 }
