@@ -43,6 +43,7 @@ struct lido__pool {
 
     /* Of share.h: struct lido_task.run, for whoever takes it. */
     struct lido__inbox inject __attribute__((aligned(64)));
+    lido__shared uint32_t offers; /* workers whose rings may not be empty */
     struct lido__idle idle;
 
     /* The lifeguard sleeps until a worker wakes. */

@@ -97,6 +97,21 @@ static unsigned select_half(struct lido__worker *worker, unsigned most, struct l
     return count;
 }
 
+/*
+ * Whether its ring may have something in it, which the others then look at. Relaxed, as what is injected: it
+ * is set before the fence of lido__share_call, and read after those of idle.h.
+ */
+static void note_offers(struct lido__worker *worker, bool offers)
+{
+    if (worker->offers == offers)
+        return;
+    worker->offers = offers;
+    if (offers)
+        lido__fetch_add(&worker->pool->offers, 1, LIDO__RELAXED);
+    else
+        lido__fetch_sub(&worker->pool->offers, 1, LIDO__RELAXED);
+}
+
 static void offer(struct lido__worker *worker, unsigned most)
 {
     struct lido__fifo chosen;
@@ -111,6 +126,7 @@ static void offer(struct lido__worker *worker, unsigned most)
         return;
     }
     add_tokens(worker->pool, count);
+    note_offers(worker, true);
     while ((link = lido__fifo_pop(&chosen))) {
         detach(worker, task_of(link));
         lido__ring_push(&worker->ring, link); /* there is room: only takers change that */
@@ -214,13 +230,14 @@ static bool take_injected(struct lido__worker *worker)
 static void take_back(struct lido__worker *worker)
 {
     struct lido__fifo later;
-    if (lido__ring_empty(&worker->ring))
+    if (!worker->offers)
         return;
     lido__fifo_init(&later);
     append(&later, &worker->queue);
     lido__fifo_init(&worker->queue);
     while (take_from(worker, &worker->ring)) {}
     append(&worker->queue, &later);
+    note_offers(worker, false);
 }
 
 /* xorshift (G. Marsaglia, 2003): where to begin, so that thieves do not all go to the same victim. */
@@ -236,6 +253,8 @@ static uint32_t next_random(struct lido__worker *worker)
 static bool steal(struct lido__worker *worker)
 {
     struct lido__pool *pool = worker->pool;
+    if (!lido__load(&pool->offers, LIDO__RELAXED))
+        return false;
     unsigned first = next_random(worker) % pool->count;
     for (unsigned i = 0; i < pool->count; i++) {
         struct lido__worker *victim = &pool->workers[(first + i) % pool->count];
@@ -255,6 +274,8 @@ static bool anything(struct lido__pool *pool)
 {
     if (lido__load(&pool->inject.head, LIDO__RELAXED))
         return true;
+    if (!lido__load(&pool->offers, LIDO__RELAXED))
+        return false;
     for (unsigned i = 0; i < pool->count; i++)
         if (!lido__ring_empty(&pool->workers[i].ring))
             return true;

@@ -97,6 +97,7 @@ struct lido__worker {
     uint32_t evened;     /* the stamp when it last looked whether it has more tasks than others */
     uint64_t vain_until; /* ns: nothing to offer was found shortly before */
     bool waited; /* the last slice has left something in the queue, or it came from others */
+    bool offers; /* counted in pool->offers */
     bool idles;  /* has counted itself among the idle ones, and not taken that back */
     struct lido__idler idler;
     struct lido__ring ring;

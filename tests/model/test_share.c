@@ -368,10 +368,10 @@ static struct plan joined_by_left = PLAN("stolen from who joins it", "je", 1, 20
 static struct plan joined_before =
     PLAN("stolen from who has joined it", "yejey", 1, 3000, WORKER_2);
 static struct plan joined_by_right = PLAN("stolen, and joins", "hj", 1, 1500, WORKER_2);
-static struct plan injected = PLAN("inject: spawned from outside", "", 1, 8000, WORKER_2,
+static struct plan injected = PLAN("inject: spawned from outside", "", 1, 7500, WORKER_2,
                                    {"spawner", spawn_from_outside, NULL});
 static struct plan injected_and_cancelled =
-    PLAN("inject: cancelled at once", "", 1, 8000, WORKER_2, {"spawner", spawn_and_cancel, NULL});
+    PLAN("inject: cancelled at once", "", 1, 7500, WORKER_2, {"spawner", spawn_and_cancel, NULL});
 static struct plan chained =
     PLAN("stolen in a chain", "mmem", MODEL_NO_PREEMPTION, 500, WORKER_3, WORKER_2);
 static struct plan ended = PLAN("stolen and ended at once", "ww", 1, 3000, WORKER_2);
