@@ -155,12 +155,25 @@ typedef struct lido_config {
     const char *scheduler;   /* "io-pool" (default), "work-stealing" or "current-thread" */
     const char *reactor;     /* "epoll" (default) */
     const char *name_prefix; /* threads are called prefix1, prefix2, ...; default "lido-" */
-    size_t stack_size; /* bytes per fiber, 16 KiB..1 GiB, default 64 KiB (more under sanitizers) */
+    /*
+     * Bytes per fiber, 16 KiB..1 GiB, default 128 KiB (more under sanitizers). They are addresses: memory is only what
+     * has been touched, a page at least, and 8 bytes of page tables for each 4 KiB of the stack and of the 64 KiB of
+     * guard below it. A frame larger than the guard can skip it, unless it is compiled with
+     * -fstack-clash-protection, which pkg-config and CMake hand out.
+     */
+    size_t stack_size;
     unsigned budget;   /* operations that a task may complete without a pause, 1..1000000;
                                 default 128: then it lets its neighbours run */
     bool pin_cpus;     /* worker i stays on the i-th cpu of the process */
     lido_placement placement; /* for spawns from outside and from a root; ROUND_ROBIN (default)
                                  or LEAST_LOADED */
+
+    /*
+     * A stack is used by one fiber after another, and the next one can read what the last one has left there: a task
+     * that holds secrets wipes them (explicit_bzero), or this wipes each stack when its fiber has ended, for a system
+     * call and a page fault per fiber. It does not wipe the stacks of threads, on which blocking code runs.
+     */
+    bool clear_stacks;
 
     int64_t grace_ms; /* lido_run: how long tasks may go on after the root has returned, until they
                          are cancelled; 0: as long as they take (default), negative: no time at all */

@@ -72,6 +72,32 @@ static inline void lido__annotate_end(struct lido__annotation *a, const void *sp
     lido__unpoison(sp, (size_t)((const char *)a->low + a->size - (const char *)sp));
 }
 
+/*
+ * The bytes of a free stack that are not accessible: not all of them, for the shadow of a whole stack is eight pages,
+ * of which a fiber that slept has touched one. What most pointers into a stack that is gone point to is in the
+ * uppermost 16 KiB.
+ */
+#define LIDO__ANNOTATE_BYTES ((size_t)16 << 10)
+
+static inline size_t lido__annotate_bytes(const struct lido__annotation *a)
+{
+    return a->size < LIDO__ANNOTATE_BYTES ? a->size : LIDO__ANNOTATE_BYTES;
+}
+
+/* The stack is given back: what still points into it is reported. */
+static inline void lido__annotate_free(const struct lido__annotation *a)
+{
+    size_t bytes = lido__annotate_bytes(a);
+    lido__poison((const char *)a->low + a->size - bytes, bytes);
+}
+
+/* It is used again, or goes back to the system. */
+static inline void lido__annotate_reused(const struct lido__annotation *a)
+{
+    size_t bytes = lido__annotate_bytes(a);
+    lido__unpoison((const char *)a->low + a->size - bytes, bytes);
+}
+
 /* Just before a switch from one stack to another; `last`: for the last time. */
 static inline __attribute__((always_inline)) void lido__annotate_leave(
     struct lido__annotation *from, const struct lido__annotation *to, int last)

@@ -38,12 +38,22 @@ int lido__fiber_start(struct lido__worker *worker, lido_task *task)
     return 0;
 }
 
-void lido__fiber_rest(struct lido__worker *worker)
+static __attribute__((noinline)) uint64_t give_back(struct lido__worker *worker)
 {
     struct lido__stack_cache *stacks = &lido__carrier_of(worker)->stacks;
     unsigned keep = REST_STACKS + worker->live;
     if (stacks->count > keep)
         lido__stack_cache_trim(stacks, keep);
+    return lido__stack_depot_rest(stacks->depot, worker->stamp);
+}
+
+/* A worker that serves one connection comes here with each request: mostly there is nothing to give back. */
+uint64_t lido__fiber_rest(struct lido__worker *worker)
+{
+    const struct lido__stack_cache *stacks = &lido__carrier_of(worker)->stacks;
+    bool calm = stacks->count <= REST_STACKS + worker->live &&
+                lido__load(&stacks->depot->warm, LIDO__RELAXED) == 0;
+    return __builtin_expect(calm, 1) ? UINT64_MAX : give_back(worker);
 }
 
 /* From the loop of the worker to a fiber, and back from any; from inside the gate to inside. */
@@ -115,6 +125,23 @@ static inline __attribute__((always_inline)) struct lido__worker *run_to_end(
     return worker;
 }
 
+/* The next task must find nothing on its stack, so it gets another one. */
+static bool clears_stacks(struct lido__worker *worker)
+{
+    return lido__carrier_of(worker)->stacks.clears;
+}
+
+/* What goes on after the end of a fiber: `next`, the current task now, or NULL. NULL: the loop does. */
+static struct lido__fiber *successor(struct lido__worker *worker, lido_task *next)
+{
+    if (!next)
+        return NULL;
+    if (!(next->flags & LIDO__TASK_UNSTARTED) || lido__fiber_start(worker, next) == 0)
+        return lido__fiber_of(next);
+    lido__worker_starve(worker, next);
+    return lido__fiber_next(worker);
+}
+
 /*
  * The bottom of each fiber's stack. When a task has ended, and the next one has not started, that one has this
  * stack, the warmest there is, without a switch. So tasks that end before they first wait run one after the other
@@ -131,15 +158,16 @@ static void fiber_main(void *value)
     for (;;) {
         worker = run_to_end(worker, self);
         next = lido__worker_next(worker, LIDO__FIBER_MASK, LIDO__TASK_FIBER);
-        if (!next || !(next->flags & LIDO__TASK_UNSTARTED))
+        if (!next || !(next->flags & LIDO__TASK_UNSTARTED) || clears_stacks(worker))
             break;
         move_in(self, next);
     }
     lido__carrier_of(worker)->dead = self;
     lido__fiber_foresee(worker);
-    if (!next)
+    struct lido__fiber *fiber = successor(worker, next);
+    if (!fiber)
         lido__worker_set_current(worker, NULL);
-    lido__fiber_go_to(worker, self, next ? lido__fiber_of(next) : NULL, true);
+    lido__fiber_go_to(worker, self, fiber, true);
     LIDO__ASSERT(!"a fiber goes on after its end");
 }
 

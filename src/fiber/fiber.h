@@ -73,6 +73,7 @@ static inline struct lido__fiber *lido__stack_take(struct lido__worker *worker)
             return NULL;
     }
     struct lido__fiber *fiber = cache->free[--cache->count];
+    lido__annotate_reused(&fiber->annotation);
     if (cache->count > 0 && worker->live > LIDO__FETCH_STACK_FROM)
         lido__fiber_fetch(cache->free[cache->count - 1]);
     return fiber;
@@ -81,6 +82,9 @@ static inline struct lido__fiber *lido__stack_take(struct lido__worker *worker)
 /* Not while running on it. */
 static inline void lido__stack_give(struct lido__stack_cache *cache, struct lido__fiber *fiber)
 {
+    if (__builtin_expect(cache->clears, 0))
+        lido__stack_clear(fiber);
+    lido__annotate_free(&fiber->annotation);
     cache->free[cache->count++] = fiber;
     if (__builtin_expect(cache->count > LIDO__STACK_CACHE_MAX, 0))
         lido__stack_cache_spill(cache);
@@ -115,8 +119,9 @@ int lido__fiber_section(struct lido__worker *worker, struct lido__section *secti
 /* pool->start: gives a task that has not started its stack. -ENOMEM. */
 int lido__fiber_start(struct lido__worker *worker, lido_task *task);
 
-/* pool->rest: keeps no more free stacks than the worker has tasks, and a few. */
-void lido__fiber_rest(struct lido__worker *worker);
+/* pool->rest: keeps no more free stacks than the worker has tasks, and a few; and empties some that are free for
+   long. */
+uint64_t lido__fiber_rest(struct lido__worker *worker);
 
 static inline struct lido__fiber *lido__fiber_of(const lido_task *task)
 {

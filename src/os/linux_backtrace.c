@@ -31,6 +31,12 @@ size_t lido__backtrace_interrupted(const void *context, void **frames, size_t ca
     return used;
 }
 
+const void *lido__interrupted_stack(const void *context)
+{
+    const ucontext_t *interrupted = context;
+    return (const void *)(uintptr_t)interrupted->uc_mcontext.gregs[REG_RSP];
+}
+
 void lido__backtrace_write(int fd, void *const *frames, size_t count)
 {
     backtrace_symbols_fd(frames, (int)count, fd);

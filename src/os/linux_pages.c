@@ -4,7 +4,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/assert.h"
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "os/call.h"
@@ -46,10 +45,14 @@ int lido__pages_reserve(void **ret_base, size_t bytes)
     return 0;
 }
 
-void lido__pages_release(void *base, size_t bytes)
+int lido__pages_release(void *base, size_t bytes)
 {
-    if (base)
-        LIDO__ASSERT(munmap(base, bytes) == 0);
+    return base ? LIDO__CALL("munmap", munmap(base, bytes)) : 0;
+}
+
+int lido__pages_discard(void *base, size_t bytes)
+{
+    return LIDO__CALL_AGAIN("madvise", madvise(base, bytes, MADV_DONTNEED));
 }
 
 /* ---- Guards ----------------------------------------------------------------------------------- */

@@ -106,6 +106,9 @@ void lido__backtrace_prepare(void);
  */
 size_t lido__backtrace_interrupted(const void *context, void **frames, size_t capacity);
 
+/* Likewise: the stack pointer that the thread had. */
+const void *lido__interrupted_stack(const void *context);
+
 /* A line for each frame, with its function if that is known. */
 void lido__backtrace_write(int fd, void *const *frames, size_t count);
 
@@ -167,8 +170,15 @@ size_t lido__page_size(void);
  */
 int lido__pages_reserve(void **ret_base, size_t bytes);
 
-/* Ends a reservation: the same base and size. NULL is allowed. */
-void lido__pages_release(void *base, size_t bytes);
+/*
+ * Ends a reservation: the same base and size. NULL is allowed. -ENOMEM: a process that has used up its mappings
+ * (vm.max_map_count) cannot make the hole that this would be; or it is refused. Then all is as it was.
+ */
+int lido__pages_release(void *base, size_t bytes);
+
+/* Gives the memory of these pages back; they read as zero after that. Of guards it must not be asked. -EINVAL:
+   it is locked; or it is refused. Then the pages are as they were. */
+int lido__pages_discard(void *base, size_t bytes);
 
 /*
  * Makes guards: of each of the `count` strides from `base` on the first guard_bytes fault when they

@@ -190,10 +190,13 @@ static int wait_pwait(struct epoll *epoll, int ms)
     return r == -1 ? -errno : r;
 }
 
-/* For a time that is neither 0 nor for ever. However it is refused, the older call is tried. */
+/*
+ * For a time that is neither 0 nor for ever. However it is refused, the older call is tried. That is
+ * the cheaper one, and knows of whole milliseconds.
+ */
 static __attribute__((noinline)) int wait_until(struct epoll *epoll, uint64_t timeout)
 {
-    if (!epoll->no_pwait2) {
+    if (!epoll->no_pwait2 && timeout % 1000000 != 0) {
         int n = wait_pwait2(epoll, timeout);
         if (n >= 0 || n == -EINTR)
             return n;

@@ -27,7 +27,7 @@
 #ifdef LIDO__ASAN
 #define STACK_DEFAULT ((size_t)256 << 10)
 #else
-#define STACK_DEFAULT ((size_t)64 << 10)
+#define STACK_DEFAULT ((size_t)128 << 10)
 #endif
 
 struct problem {

@@ -45,14 +45,18 @@ static void say_address(const void *address)
     say(text);
 }
 
-/* The guard is the page below the fiber's usable stack. */
-static bool in_guard(const lido_task *task, const void *address)
+/*
+ * Whether a task has used up its stack: what it touches lies in the guard below that, or its stack pointer is already
+ * beyond the guard, as that of a frame that is larger.
+ */
+static bool has_overflown(const lido_task *task, const void *address, const void *sp)
 {
     if ((lido__task_flags(task) & (LIDO__TASK_FIBER | LIDO__TASK_UNSTARTED)) != LIDO__TASK_FIBER)
         return false;
-    const char *low = lido__fiber_of(task)->annotation.low;
+    const struct lido__fiber *fiber = lido__fiber_of(task);
+    const char *low = fiber->annotation.low;
     const char *at = address;
-    return at < low && at >= low - lido__page_size();
+    return (at < low && at >= low - LIDO__STACK_GUARD) || lido__stack_is_below(fiber, sp);
 }
 
 static void tell(const lido_fault *fault)
@@ -84,11 +88,10 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 {
     const lido_task *task = lido_self();
     lido_fault fault = {.signal = signal, .address = info->si_addr};
-    (void)context;
     if (task) {
         fault.task_name = task->name;
         fault.task_where = task->where;
-        fault.stack_overflow = in_guard(task, info->si_addr);
+        fault.stack_overflow = has_overflown(task, info->si_addr, lido__interrupted_stack(context));
     }
     tell(&fault);
     void (*call)(const lido_fault *) = lido__load(&handler, LIDO__ACQUIRE);

@@ -108,7 +108,7 @@ static void init_pool(struct lido_runtime *runtime)
     if (runtime->settings.debug || config->on_task_error)
         pool->failed = lido__debug_failed;
     pool->runtime = runtime;
-    lido__stack_depot_init(&runtime->stacks, config->stack_size);
+    lido__stack_depot_init(&runtime->stacks, config->stack_size, config->clear_stacks);
     lido__report_init(&runtime->report);
     lido__semaphore_init(&runtime->ended, 0, "shutdown");
     lido__semaphore_init(&runtime->capacity[LIDO_POOL_USER], config->max_blocking, "capacity");

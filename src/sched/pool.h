@@ -64,8 +64,9 @@ struct lido__pool {
     size_t stack_size;
     /* Gives a fiber that has not started its stack and future; -ENOMEM. On its worker. */
     int (*start)(struct lido__worker *worker, lido_task *task);
-    /* The worker is about to sleep: what it keeps for tasks to come may be less. On its thread. Or NULL. */
-    void (*rest)(struct lido__worker *worker);
+    /* The worker is about to sleep: what is kept for tasks to come may be less. Returns after how many ns it is to be
+       called again, even if nothing happens; UINT64_MAX: it need not be. On its thread. Or NULL. */
+    uint64_t (*rest)(struct lido__worker *worker);
     /* Sees to it that a thread carries a worker; -EAGAIN, -ENOMEM. Any thread; again if it likes. One that does
        not `insist` is refused at once for a while after none could be started (no_thread_until). */
     int (*seat)(struct lido__worker *worker, bool insist);

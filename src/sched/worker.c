@@ -35,6 +35,9 @@
 /* How long a fiber waits for memory for its stack before it tries again, if nothing happens. */
 #define STARVED_RETRY_NS 10000000u
 
+/* How often a worker that never sleeps gives back what it keeps for tasks to come: once a second. */
+#define REST_EVERY_STAMPS 60u
+
 __thread struct lido__worker *lido__worker_of_thread __attribute__((tls_model("initial-exec")));
 
 int lido__worker_init(struct lido__worker *worker, struct lido__pool *pool, unsigned index,
@@ -347,11 +350,22 @@ static void linger(struct lido__worker *worker)
         note_lingering(worker->pool, 0);
 }
 
+/* One that never sleeps gives back what it keeps once in a while, too. */
+static void rest_anyhow(struct lido__worker *worker)
+{
+    if ((uint32_t)(worker->stamp - worker->rested) < REST_EVERY_STAMPS || !worker->pool->rest)
+        return;
+    if (worker->pool->rest(worker) > 0)
+        worker->rested = worker->stamp;
+}
+
 /* How long the reactor may wait: not at all while there is something to run. */
 static uint64_t patience(struct lido__worker *worker)
 {
-    if (lido__worker_has_work(worker) || worker->stop)
+    if (lido__worker_has_work(worker) || worker->stop) {
+        rest_anyhow(worker);
         return 0;
+    }
     if (worker->tokens > (worker->live > 0))
         settle_tokens(worker); /* may end the pool: then there is mail */
     if (lido__pool_shares(worker->pool)) {
@@ -364,9 +378,9 @@ static uint64_t patience(struct lido__worker *worker)
     worker->parked = lido__inbox_park(&worker->inbox);
     if (!worker->parked)
         return 0;
-    if (worker->pool->rest)
-        worker->pool->rest(worker);
-    uint64_t most = lido__fifo_empty(&worker->starved) ? UINT64_MAX : STARVED_RETRY_NS;
+    uint64_t most = worker->pool->rest ? worker->pool->rest(worker) : UINT64_MAX;
+    if (!lido__fifo_empty(&worker->starved))
+        most = lido__min_u64(most, STARVED_RETRY_NS);
     uint64_t expiry = lido__min_u64(lido__wheel_next_expiry(&worker->wheel), worker->cancel_at);
     if (expiry == LIDO__NEVER)
         return most;

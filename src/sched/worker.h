@@ -65,13 +65,14 @@ struct lido__worker {
     lido__shared uint32_t live;    /* tasks; written here, read by placement */
     lido__shared uint32_t movable; /* those of them that are not pinned; written here */
     uint32_t stamp;                /* about now, for reports: see lido__stamp_of */
-    uint64_t now;                  /* ns, as of the last look at the clock */
-    uint64_t looked_at;            /* ns; 0: the last look did not read the clock */
-    uint64_t cut_at;               /* ns, when the slice began; 0: not known */
-    uint32_t wakes_owed;           /* pushes that found this worker asleep, and so wake it */
-    bool awaits_job;               /* has sent one to another thread since it last slept */
-    struct lido__linger linger;    /* for that */
-    bool parked;                   /* ASLEEP has been put into the inbox since the last take */
+    uint32_t rested;     /* the stamp when pool->rest was last called though there was work */
+    uint64_t now;        /* ns, as of the last look at the clock */
+    uint64_t looked_at;  /* ns; 0: the last look did not read the clock */
+    uint64_t cut_at;     /* ns, when the slice began; 0: not known */
+    uint32_t wakes_owed; /* pushes that found this worker asleep, and so wake it */
+    bool awaits_job;     /* has sent one to another thread since it last slept */
+    struct lido__linger linger; /* for that */
+    bool parked;                /* ASLEEP has been put into the inbox since the last take */
     struct lido__reactor *reactor;
     struct lido__pool *pool;
     void *fibers; /* of the fiber room: struct lido__carrier */

@@ -319,6 +319,55 @@ static void a_worker_that_could_not_be_called_comes_when_it_gets_a_thread(void *
     runtime_end(runtime);
 }
 
+/* ---- Stacks that the system does not take back ----------------------------------------------------- */
+
+/* More than are kept, so that some are to be unmapped when all have ended. */
+enum { CROWD = 64 * 40 };
+
+static int wait_for(void *arg)
+{
+    return lido_event_wait(arg);
+}
+
+static int crowd(void *arg)
+{
+    static lido_task *tasks[CROWD];
+    lido_event leave = LIDO_EVENT_INIT;
+    (void)arg;
+    for (size_t i = 0; i < CROWD; i++)
+        check_int(lido_spawn(&tasks[i], wait_for, &leave), 0);
+    check_int(lido_yield(), 0);
+    check_int(lido_sleep(1), 0);
+    lido_event_notify_all(&leave);
+    for (size_t i = 0; i < CROWD; i++)
+        check_int(finish(tasks[i]), 0);
+    return 0;
+}
+
+static int crowd_twice(void *arg)
+{
+    lido__fault_plan_from("munmap", 1, -ENOMEM);
+    crowd(arg);
+    check(lido__fault_hit() != NULL);
+    lido__fault_clear();
+    return crowd(arg);
+}
+
+static void stacks_that_cannot_be_unmapped_are_used_again(void **state)
+{
+    lido_config config = LIDO_CONFIG_INIT;
+    (void)state;
+    config.workers = 1;
+    assert_int_equal(lido_run(&config, crowd, NULL), 0);
+    size_t before = address_space();
+    assert_int_equal(lido_run(&config, crowd_twice, NULL), 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    check_int((address_space() - before) >> 20, 0);
+#else
+    (void)before;
+#endif
+}
+
 /* ---- No memory for a task -------------------------------------------------------------------------- */
 
 static int wait_for_end(void *arg)
@@ -459,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_spawn_without_memory_is_refused_and_the_next_is_not),
         cmocka_unit_test(a_fiber_without_a_stack_starts_later),
         cmocka_unit_test(fibers_that_can_only_wait_for_each_other_fail),
+        cmocka_unit_test(stacks_that_cannot_be_unmapped_are_used_again),
     };
     mallopt(M_ARENA_MAX, 1);
     thread_join(thread_start(first_thread, NULL));
