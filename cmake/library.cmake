@@ -17,7 +17,7 @@ function(lido_compile target)
         # none could be inlined.
         -fno-semantic-interposition
         ${lido_hardening_compile})
-    target_link_libraries(${target} PRIVATE lido_flags Threads::Threads)
+    target_link_libraries(${target} PRIVATE lido_flags Threads::Threads ${CMAKE_DL_LIBS})
 endfunction()
 
 add_library(lido_objects OBJECT ${lido_sources})
@@ -25,13 +25,13 @@ lido_compile(lido_objects)
 
 add_library(lido_static STATIC $<TARGET_OBJECTS:lido_objects>)
 set_target_properties(lido_static PROPERTIES OUTPUT_NAME lido)
-target_link_libraries(lido_static PUBLIC Threads::Threads)
+target_link_libraries(lido_static PUBLIC Threads::Threads ${CMAKE_DL_LIBS})
 
 add_library(lido SHARED $<TARGET_OBJECTS:lido_objects>)
 set_target_properties(lido PROPERTIES
     VERSION ${PROJECT_VERSION}
     SOVERSION ${PROJECT_VERSION_MAJOR})
-target_link_libraries(lido PRIVATE lido_flags Threads::Threads)
+target_link_libraries(lido PRIVATE lido_flags Threads::Threads ${CMAKE_DL_LIBS})
 target_link_options(lido PRIVATE -Wl,-Bsymbolic-functions ${lido_hardening_link} ${lido_unloading})
 target_link_options(lido_static INTERFACE ${lido_unloading})
 if(NOT LIDO_SANITIZE)

@@ -48,6 +48,34 @@ extern "C" {
 #define LIDO_JOINED(a, b) a##b
 #define LIDO_UNIQUE(a, line) LIDO_JOINED(a, line)
 
+/*
+ * What LIDO_..._INIT stands for: a struct that knows its size, or one that is all zero. C++ has another spelling of
+ * both, because its compilers warn of fields that are not named.
+ */
+#ifdef __cplusplus
+extern "C++" {
+template <typename T> inline T lido_private_sized()
+{
+    T zero = T();
+    zero.size = sizeof(T);
+    return zero;
+}
+}
+#define LIDO_SIZED(type) lido_private_sized<type>()
+#define LIDO_ZERO(...)                                                                             \
+    {                                                                                              \
+    }
+#else
+#define LIDO_SIZED(type)                                                                           \
+    {                                                                                              \
+        .size = sizeof(type)                                                                       \
+    }
+#define LIDO_ZERO(...)                                                                             \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+#endif
+
 /* Where a task is spawned, for reports: "file:line". */
 #define LIDO_HERE __FILE__ ":" LIDO_STRING(__LINE__)
 
@@ -57,7 +85,8 @@ typedef struct lido_stream lido_stream;
 typedef struct lido_listener lido_listener;
 typedef struct lido_datagram lido_datagram;
 
-/* The body of a fiber. What it returns is the task's result; INT_MIN is reserved. */
+/* The body of a fiber. What it returns is the task's result; INT_MIN is reserved. In C++ it may throw and catch,
+   and wait meanwhile: exceptions belong to their fiber. None may leave a function that is given to lido. */
 typedef int (*lido_fn)(void *arg);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -73,6 +102,11 @@ LIDO_API const char *lido_version_string(void);
  * glibc declares the address of errno constant, so that a compiler may keep it across a call in which
  * a fiber changes threads. lido's errno is the same variable, its address asked for each time.
  * A fiber finds errno after a wait as it was before.
+ *
+ * glibc declares pthread_self constant too, and compilers keep the addresses of thread-local variables in the same
+ * way. After a wait both may be those of the thread before: see "Threads under a fiber" in docs/design.md. A task that
+ * is not pinned, or that calls lido_blocking, asks for them in a function that is not inlined and does not wait
+ * (gcc: __attribute__((noipa)); clang: noinline, with an empty asm statement that clobbers memory).
  */
 LIDO_API int *lido_errno_address(void);
 #undef errno
@@ -239,10 +273,7 @@ typedef struct lido_config {
     int64_t after_cancel_ms; /* default 1000 */
 } lido_config;
 
-#define LIDO_CONFIG_INIT                                                                           \
-    {                                                                                              \
-        .size = sizeof(lido_config)                                                                \
-    }
+#define LIDO_CONFIG_INIT LIDO_SIZED(lido_config)
 
 /*
  * Says whether a runtime can be built from `config` (NULL: all defaults) and the environment, by trying what it needs
@@ -371,10 +402,7 @@ typedef struct lido_spawn_options {
     lido_mobility mobility;   /* default: as the scheduler has it */
 } lido_spawn_options;
 
-#define LIDO_SPAWN_OPTIONS_INIT                                                                    \
-    {                                                                                              \
-        .size = sizeof(lido_spawn_options)                                                         \
-    }
+#define LIDO_SPAWN_OPTIONS_INIT LIDO_SIZED(lido_spawn_options)
 
 /*
  * Starts a fiber that runs fn(arg). If `task` is not NULL it receives a handle, which the caller
@@ -539,12 +567,7 @@ typedef struct lido_wait {
     uint64_t lido_private[6];
 } lido_wait;
 
-#define LIDO_WAIT_INIT                                                                             \
-    {                                                                                              \
-        {                                                                                          \
-            0                                                                                      \
-        }                                                                                          \
-    }
+#define LIDO_WAIT_INIT LIDO_ZERO({0})
 
 /* Gives up. What it has been given in the meantime, unseen, goes to the next that waits, unless all were
    told (lido_event_notify_all); nothing is lost. One that waits for nothing is left alone. From any thread. */
@@ -559,12 +582,7 @@ typedef struct lido_oneshot {
     uint64_t lido_private[4];
 } lido_oneshot;
 
-#define LIDO_ONESHOT_INIT                                                                          \
-    {                                                                                              \
-        {                                                                                          \
-            0                                                                                      \
-        }                                                                                          \
-    }
+#define LIDO_ONESHOT_INIT LIDO_ZERO({0})
 
 /* Never waits. -EPIPE: the receiver has closed, and `value` is still the caller's. From any thread. */
 LIDO_API int lido_oneshot_send(lido_oneshot *oneshot, void *value);
@@ -619,12 +637,7 @@ typedef struct lido_event {
     uint64_t lido_private[4];
 } lido_event;
 
-#define LIDO_EVENT_INIT                                                                            \
-    {                                                                                              \
-        {                                                                                          \
-            0                                                                                      \
-        }                                                                                          \
-    }
+#define LIDO_EVENT_INIT LIDO_ZERO({0})
 
 LIDO_API int lido_event_wait(lido_event *event);
 LIDO_API int lido_event_wait_poll(lido_event *event, lido_wait *wait, const lido_waker *waker);
@@ -642,12 +655,7 @@ typedef struct lido_mutex {
     uint64_t lido_private[3];
 } lido_mutex;
 
-#define LIDO_MUTEX_INIT                                                                            \
-    {                                                                                              \
-        {                                                                                          \
-            0                                                                                      \
-        }                                                                                          \
-    }
+#define LIDO_MUTEX_INIT LIDO_ZERO({0})
 
 LIDO_API int lido_mutex_lock(lido_mutex *mutex);
 LIDO_API int lido_mutex_lock_poll(lido_mutex *mutex, lido_wait *wait, const lido_waker *waker);
@@ -675,10 +683,7 @@ typedef struct lido_scope {
     uint64_t lido_private[5];
 } lido_scope;
 
-#define LIDO_SCOPE_INIT                                                                            \
-    {                                                                                              \
-        .cancel_on_error = false                                                                   \
-    }
+#define LIDO_SCOPE_INIT LIDO_ZERO(.cancel_on_error = false)
 
 /* Declares a scope that ends with the block: however that is left, what still runs in the scope is stopped. */
 #define lido_scoped(name)                                                                          \
@@ -745,10 +750,7 @@ typedef struct lido_blocking_options {
     lido_blocking_pool pool; /* default: USER */
 } lido_blocking_options;
 
-#define LIDO_BLOCKING_OPTIONS_INIT                                                                 \
-    {                                                                                              \
-        .size = sizeof(lido_blocking_options)                                                      \
-    }
+#define LIDO_BLOCKING_OPTIONS_INIT LIDO_SIZED(lido_blocking_options)
 
 /*
  * Starts a task that runs fn(arg) on a thread that is no worker's, for work that nobody waits for in
@@ -947,10 +949,7 @@ typedef struct lido_listen_options {
     bool v6_only;    /* an IPv6 listener takes no IPv4 connections */
 } lido_listen_options;
 
-#define LIDO_LISTEN_OPTIONS_INIT                                                                   \
-    {                                                                                              \
-        .size = sizeof(lido_listen_options)                                                        \
-    }
+#define LIDO_LISTEN_OPTIONS_INIT LIDO_SIZED(lido_listen_options)
 
 /*
  * Listens on "host:port", "[::1]:0", "*:80"; port 0 lets the system choose (see
@@ -992,10 +991,7 @@ typedef struct lido_serve_options {
     lido_mobility mobility;   /* of the connections' tasks; default: as the scheduler has it */
 } lido_serve_options;
 
-#define LIDO_SERVE_OPTIONS_INIT                                                                    \
-    {                                                                                              \
-        .size = sizeof(lido_serve_options)                                                         \
-    }
+#define LIDO_SERVE_OPTIONS_INIT LIDO_SIZED(lido_serve_options)
 
 /*
  * Accepts connections and starts a fiber fn(stream) for each, on a worker that the policy chooses;

@@ -32,6 +32,7 @@ int lido__fiber_start(struct lido__worker *worker, lido_task *task)
     if (!fiber)
         return -ENOMEM;
     fiber->future.poll = fiber_poll;
+    fiber->exceptions = (struct lido__exceptions){NULL, 0};
     lido__annotate_begin(&fiber->annotation);
     lido__context_init(&fiber->context, fiber, fiber_main);
     move_in(fiber, task);
@@ -63,7 +64,14 @@ static inline void visit(struct lido__worker *worker, struct lido__fiber *fiber)
     lido__annotate_leave(&carrier->annotation, &fiber->annotation, 0);
     lido__switch(&carrier->loop, &fiber->context, worker);
     lido__annotate_arrive(&carrier->annotation);
-    lido__fiber_bury(carrier);
+    lido__fiber_bury(worker, true);
+}
+
+__attribute__((noinline)) void lido__fiber_exchange(struct lido__worker *worker, bool loop)
+{
+    struct lido__exchange *exchange = &lido__carrier_of(worker)->exchange;
+    lido__exchange_to(exchange,
+                      loop ? &exchange->loop : &lido__fiber_of(worker->current)->exceptions);
 }
 
 /*
@@ -154,7 +162,7 @@ static void fiber_main(void *value)
     struct lido__fiber *self = lido__fiber_of(worker->current);
     lido_task *next;
     lido__annotate_arrive(&self->annotation);
-    lido__fiber_bury(lido__carrier_of(worker));
+    lido__fiber_bury(worker, false);
     for (;;) {
         worker = run_to_end(worker, self);
         next = lido__worker_next(worker, LIDO__FIBER_MASK, LIDO__TASK_FIBER);
@@ -162,7 +170,7 @@ static void fiber_main(void *value)
             break;
         move_in(self, next);
     }
-    lido__carrier_of(worker)->dead = self;
+    lido__carrier_of(worker)->after |= (uintptr_t)self;
     lido__fiber_foresee(worker);
     struct lido__fiber *fiber = successor(worker, next);
     if (!fiber)
@@ -262,7 +270,8 @@ void lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *work
                         struct lido__stack_depot *depot)
 {
     lido__stack_cache_init(&carrier->stacks, depot);
-    carrier->dead = NULL;
+    lido__exceptions_find();
+    carrier->after = 0;
     carrier->section = NULL;
     worker->fibers = carrier;
 }
@@ -270,6 +279,7 @@ void lido__carrier_init(struct lido__carrier *carrier, struct lido__worker *work
 void lido__carrier_seat(struct lido__carrier *carrier, const void *stack_low, size_t stack_size)
 {
     lido__annotate_thread(&carrier->annotation, stack_low, stack_size);
+    carrier->after = lido__exchange_seat(&carrier->exchange) ? LIDO__EXCHANGES : 0;
 }
 
 void lido__carrier_fini(struct lido__carrier *carrier)

@@ -15,6 +15,7 @@
 #include <lido.h>
 
 #include "fiber/annotate.h"
+#include "fiber/exceptions.h"
 #include "fiber/stack.h"
 #include "fiber/switch.h"
 #include "sched/wake.h"
@@ -28,6 +29,7 @@ struct lido__fiber {
     const char *awaits; /* for reports: a static string */
     struct lido__extra extra;
     struct lido__annotation annotation;
+    struct lido__exceptions exceptions;
 
     /* Of the stack: */
     struct lido__chunk *chunk;
@@ -38,10 +40,16 @@ struct lido__fiber {
 struct lido__carrier {
     struct lido__context loop;
     struct lido__annotation annotation;
-    struct lido__fiber *dead;      /* has ended, on the stack that is to be given back */
+    /* What is to be done after a switch: the address of the fiber that has ended, whose stack is to be given
+       back, or 0, and LIDO__EXCHANGES. One word, so that a switch looks at one. */
+    uintptr_t after;
+    struct lido__exchange exchange;
     struct lido__section *section; /* to be run on the thread's stack */
     struct lido__stack_cache stacks;
 };
+
+/* There is a C++ runtime in the process: exceptions are exchanged. */
+#define LIDO__EXCHANGES ((uintptr_t)1)
 
 static inline struct lido__carrier *lido__carrier_of(struct lido__worker *worker)
 {
