@@ -117,12 +117,12 @@ void lido_event_notify_one(lido_event *public)
 }
 
 /*
- * So many are told in one go: their nodes and tasks lie in other cpus' caches, 100 ns or more each.
+ * So many are told in one go: their nodes and tasks lie in other cpus' caches, some 200 ns each.
  */
 #ifdef LIDO_MODEL
 #define AT_ONCE 1u
 #else
-#define AT_ONCE 16u
+#define AT_ONCE 8u
 #endif
 
 /* The first waiter is told, not by the permit. The word is held. */
