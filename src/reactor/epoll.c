@@ -47,10 +47,9 @@ static struct lido__handle *address_of(uint64_t token)
     return (struct lido__handle *)(uintptr_t)(token & 0xffffffffffffu);
 }
 
-/* Whether the handle is still the one that was registered. */
-static bool is_current(const struct lido__handle *handle, uint64_t token)
+static uint16_t generation_of(uint64_t token)
 {
-    return lido__load(&handle->generation, LIDO__RELAXED) == (uint16_t)(token >> 48);
+    return (uint16_t)(token >> 48);
 }
 
 static void check_descriptors(const struct epoll *epoll)
@@ -142,26 +141,27 @@ static uintptr_t input_of(uint32_t what)
 }
 
 static __attribute__((noinline)) void dispatch_any(struct lido__handle *handle, uint32_t what,
-                                                   struct lido__fifo *handed)
+                                                   uint16_t generation, struct lido__fifo *handed)
 {
     uintptr_t input = input_of(what);
     if (input)
-        lido__ready_event(handle, 0, input, handed);
+        lido__ready_event(handle, 0, input, generation, handed);
     if (what & (EPOLLHUP | EPOLLERR))
-        lido__ready_event(handle, 1, LIDO__SIDE_HUNG, handed);
+        lido__ready_event(handle, 1, LIDO__SIDE_HUNG, generation, handed);
     else if (what & EPOLLOUT)
-        lido__ready_event(handle, 1, LIDO__SIDE_READY, handed);
+        lido__ready_event(handle, 1, LIDO__SIDE_READY, generation, handed);
 }
 
 static inline void dispatch(const struct epoll_event *event, struct lido__fifo *handed)
 {
     struct lido__handle *handle = address_of(event->data.u64);
-    if (!is_current(handle, event->data.u64))
+    uint16_t generation = generation_of(event->data.u64);
+    if (!lido__handle_is_current(handle, generation))
         return;
     if (event->events == EPOLLIN) /* mostly */
-        lido__ready_input(handle, handed);
+        lido__ready_input(handle, generation, handed);
     else
-        dispatch_any(handle, event->events, handed);
+        dispatch_any(handle, event->events, generation, handed);
 }
 
 /* Rounded up, so that a timer that is due then is due when the wait returns. */

@@ -10,6 +10,7 @@
  *     HUNG       worth a try, also after a short transfer: an end, an error or an urgent mark is pending,
  *                and no further event need come
  *     op         armed: an event hands it back
+ *     op|TRUSTS  armed, and when it comes back the event is believed: nothing is tried (readable, writable)
  *     op|READY   handed back, its task has not tried again yet; likewise op|HUNG
  *     op|TRYING  its task makes the attempt; with READY or HUNG: an event has come since it began
  *
@@ -22,7 +23,9 @@
  *
  * Handles come from type-stable memory and carry a generation, because a reactor's thread
  * may hold an event of a handle that another thread has just closed: it then finds another
- * generation, or at worst makes a try of a newer handle superfluous.
+ * generation. It looks before it changes the word, and the handle may become another in between. Then
+ * it makes a try of the newer handle superfluous, and nothing worse: of an op that would believe the
+ * event it looks at the generation again, when it has the op and the handle cannot change any more.
  */
 #ifndef LIDO_REACTOR_HANDLE_H
 #define LIDO_REACTOR_HANDLE_H
@@ -37,6 +40,7 @@ struct lido__reactor;
 #define LIDO__SIDE_DRAINED ((uintptr_t)0)
 #define LIDO__SIDE_READY ((uintptr_t)1)
 #define LIDO__SIDE_HUNG ((uintptr_t)2)
+#define LIDO__SIDE_TRUSTS ((uintptr_t)3) /* only with an op */
 #define LIDO__SIDE_WHAT ((uintptr_t)3)
 #define LIDO__SIDE_TRYING ((uintptr_t)4)
 
@@ -139,10 +143,22 @@ static inline struct lido__op *lido__side_op(uintptr_t word)
     return (struct lido__op *)(word & ~(LIDO__SIDE_WHAT | LIDO__SIDE_TRYING));
 }
 
-/* Whether an op waits there, and has not been handed back. */
+/* Whether an op waits there that will be tried again, and has not been handed back. */
 static inline bool lido__side_armed(uintptr_t word)
 {
     return word && !(word & (LIDO__SIDE_WHAT | LIDO__SIDE_TRYING));
+}
+
+/* Whether any op waits there. */
+static inline bool lido__side_waits(uintptr_t word)
+{
+    return lido__side_armed(word) || (word & LIDO__SIDE_WHAT) == LIDO__SIDE_TRUSTS;
+}
+
+/* Whether an event that carries the generation is of the handle as it is now. */
+static inline bool lido__handle_is_current(const struct lido__handle *handle, uint16_t generation)
+{
+    return lido__load(&handle->generation, LIDO__RELAXED) == generation;
 }
 
 /* Whether an op is on a side. */

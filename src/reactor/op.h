@@ -27,8 +27,8 @@ enum lido__op_kind {
     LIDO__OP_PEEK,          /* as READ */
     LIDO__OP_RECV_DATAGRAM, /* buffer: struct msghdr of one part, no control; result: bytes */
     LIDO__OP_ACCEPT,        /* buffer: lido_address or NULL; result: a new descriptor */
-    LIDO__OP_READABLE,      /* result: 0 */
     LIDO__OP_READ_PIPE,     /* as READ, into a pipe; buffer: const int *, its end to write to */
+    LIDO__OP_READABLE,      /* result: 0 */
     /* From here on the write side. */
     LIDO__OP_WRITE,         /* buffer, length */
     LIDO__OP_WRITEV,        /* as READV */
@@ -51,8 +51,9 @@ struct lido__op {
     struct lido__handle *handle;
     uint8_t kind;               /* enum lido__op_kind */
     lido__shared uint8_t state; /* enum lido__op_state */
-    uint8_t connecting;         /* CONNECT: the connection attempt has been made */
-    uint8_t user;               /* for the room that built the op */
+    uint8_t
+        told; /* CONNECT: the system has been, to connect; READABLE, WRITABLE: the op has, by an event */
+    uint8_t user; /* for the room that built the op */
     void *buffer;
     size_t length;
     ssize_t result; /* valid when SETTLED: >= 0, or a negative errno */
@@ -66,7 +67,7 @@ static inline void lido__op_init(struct lido__op *op, enum lido__op_kind kind,
     op->handle = handle;
     op->kind = (uint8_t)kind;
     op->state = LIDO__OP_IDLE;
-    op->connecting = 0;
+    op->told = 0;
     op->buffer = buffer;
     op->length = length;
 }

@@ -79,20 +79,20 @@ static ssize_t try_connect(struct lido__op *op, int fd)
     int r = lido__os_connect(fd, (const struct sockaddr *)to->lido_private, to->length);
     if (r == -EAGAIN)
         return -EALREADY;
-    if (r == -EINPROGRESS || r == -EINTR || (op->connecting && r == -EALREADY)) {
-        op->connecting = 1;
+    if (r == -EINPROGRESS || r == -EINTR || (op->told && r == -EALREADY)) {
+        op->told = 1;
         return -EAGAIN;
     }
-    return op->connecting && r == -EISCONN ? 0 : r;
+    return op->told && r == -EISCONN ? 0 : r;
 }
 
 /*
- * Whether the side is ready, for an op that leaves it so. An event is believed; that the side is worth a
- * try is not enough, since there is nothing to try.
+ * Whether the side is ready, for an op that leaves it so. An event of this handle is believed; that the side
+ * is worth a try is not enough, since there is nothing to try.
  */
 static ssize_t try_ready(const struct lido__op *op, int fd, short events)
 {
-    if (op->state == LIDO__OP_READY)
+    if (op->told)
         return 0;
     int r = lido__os_poll(fd, events);
     return r < 0 ? r : r == 0 ? -EAGAIN : 0;
@@ -114,9 +114,9 @@ static ssize_t try_op(const struct lido__reactor *reactor, struct lido__op *op)
     case LIDO__OP_WRITEV: return try_writev(op, fd);
     case LIDO__OP_SEND_DATAGRAM: return try_send_datagram(op, fd);
     case LIDO__OP_CONNECT: return try_connect(op, fd);
+    case LIDO__OP_READ_PIPE: return lido__os_splice_in(fd, *(const int *)op->buffer, op->length);
     case LIDO__OP_READABLE: return try_ready(op, fd, POLLIN | POLLRDHUP);
     case LIDO__OP_WRITABLE: return try_ready(op, fd, POLLOUT);
-    case LIDO__OP_READ_PIPE: return lido__os_splice_in(fd, *(const int *)op->buffer, op->length);
     case LIDO__OP_WRITE_PIPE: return lido__os_splice_out(*(const int *)op->buffer, fd, op->length);
     }
     return -EINVAL;
@@ -256,15 +256,22 @@ static bool try_claimed(const struct lido__reactor *reactor, struct lido__op *op
     return settled(op, op->result);
 }
 
-static bool arm(struct lido__op *op, uintptr_t *side, bool claimed)
+/* `word`: the op, as it waits. */
+static inline bool arm(struct lido__op *op, uintptr_t *side, bool claimed, uintptr_t word)
 {
     uintptr_t expected = claimed ? trying(op) : LIDO__SIDE_DRAINED;
     lido__store(&op->state, LIDO__OP_ARMED, LIDO__RELAXED);
     /* Release: whoever takes the op off the side sees all of it. */
-    if (lido__cas(side, &expected, (uintptr_t)op, LIDO__RELEASE, LIDO__RELAXED))
+    if (lido__cas(side, &expected, word, LIDO__RELEASE, LIDO__RELAXED))
         return true;
     lido__store(&op->state, LIDO__OP_IDLE, LIDO__RELAXED);
     return false;
+}
+
+static uintptr_t waiting(const struct lido__op *op)
+{
+    bool trusts = op->kind == LIDO__OP_READABLE || op->kind == LIDO__OP_WRITABLE;
+    return (uintptr_t)op | (trusts ? LIDO__SIDE_TRUSTS : 0);
 }
 
 /* Until it is settled or armed. `claimed`: it has the side, and has just been tried in vain. */
@@ -288,7 +295,7 @@ static __attribute__((noinline)) bool try_until_armed(struct lido__reactor *reac
                 let_go(op, side, LIDO__SIDE_DRAINED);
             return settled(op, r);
         }
-        if (arm(op, side, claimed))
+        if (arm(op, side, claimed, waiting(op)))
             return false;
     }
 }
@@ -322,12 +329,12 @@ static inline bool arm_at_once(struct lido__reactor *reactor, struct lido__op *o
 {
     uintptr_t *side = &op->handle->side[0];
     return lido__load(side, LIDO__RELAXED) == LIDO__SIDE_DRAINED &&
-           lido__handle_watched(op->handle, reactor, 0) && arm(op, side, false);
+           lido__handle_watched(op->handle, reactor, 0) && arm(op, side, false, (uintptr_t)op);
 }
 
 bool lido__ready_submit(struct lido__reactor *reactor, struct lido__op *op)
 {
-    if (lido__op_side(op) == 0)
+    if (op->kind < LIDO__OP_READABLE)
         return !arm_at_once(reactor, op) && submit_any(reactor, op);
     if (op->kind == LIDO__OP_WRITE && is_socket(op))
         return submit_send(reactor, op);
@@ -379,6 +386,12 @@ bool lido__ready_retry(struct lido__reactor *reactor, struct lido__op *op)
     return retry_any(reactor, op);
 }
 
+/* What events have said of a side, for an op that is on it. */
+static uintptr_t known(uintptr_t word)
+{
+    return lido__side_waits(word) ? LIDO__SIDE_DRAINED : word & LIDO__SIDE_WHAT;
+}
+
 bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int reason)
 {
     (void)reactor;
@@ -388,15 +401,27 @@ bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int 
         uintptr_t word = lido__load(side, LIDO__RELAXED);
         bool armed = lido__op_state(op) == LIDO__OP_ARMED;
         do {
-            if (lido__side_op(word) != op || (armed && word != (uintptr_t)op))
+            if (lido__side_op(word) != op || (armed && !lido__side_waits(word)))
                 return false;
-        } while (!lido__cas(side, &word, word & LIDO__SIDE_WHAT, LIDO__RELAXED, LIDO__RELAXED));
+        } while (!lido__cas(side, &word, known(word), LIDO__RELAXED, LIDO__RELAXED));
     }
     return settled(op, reason);
 }
 
+/*
+ * The op has been taken off the side: it and its handle stay until it has been delivered. Whoever armed it
+ * did so after the handle had become what it is, and the op was read with acquire: so another generation is seen.
+ */
+static void hand_back(struct lido__op *op, uint16_t generation, struct lido__fifo *handed)
+{
+    bool trusts = waiting(op) & LIDO__SIDE_TRUSTS;
+    if (trusts)
+        op->told = lido__handle_is_current(op->handle, generation);
+    lido__fifo_push(handed, &op->link);
+}
+
 void lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
-                       struct lido__fifo *handed)
+                       uint16_t generation, struct lido__fifo *handed)
 {
     uintptr_t *where = &handle->side[side];
     uintptr_t word = lido__load(where, LIDO__RELAXED);
@@ -404,15 +429,15 @@ void lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t wha
     do {
         /* Nothing new: each write that is ready tells so with each read. Whoever claims this READY
            later makes a system call after it, and so sees what this event was for. */
-        if ((word & LIDO__SIDE_WHAT) >= what)
+        if (!lido__side_waits(word) && (word & LIDO__SIDE_WHAT) >= what)
             return;
         next = (word & ~LIDO__SIDE_WHAT) | what;
         /* Acq_rel: the op is read here; the task that claims the side goes on from what made it
            ready. */
     } while (!lido__cas(where, &word, next, LIDO__ACQ_REL, LIDO__RELAXED));
     /* Otherwise nobody waits, or it has been handed back already, or its task will see. */
-    if (lido__side_armed(word))
-        lido__fifo_push(handed, &((struct lido__op *)word)->link);
+    if (lido__side_waits(word))
+        hand_back(lido__side_op(word), generation, handed);
 }
 
 /*
@@ -436,7 +461,7 @@ static void take(struct lido__handle *handle, unsigned side, struct lido__fifo *
     if (!op)
         return;
     backoff = (struct lido__backoff){0};
-    while (word & LIDO__SIDE_WHAT && lido__op_state(op) != LIDO__OP_READY)
+    while (!lido__side_waits(word) && lido__op_state(op) != LIDO__OP_READY)
         lido__backoff(&backoff);
     lido__fifo_push(taken, &op->link);
 }

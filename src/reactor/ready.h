@@ -23,12 +23,14 @@ bool lido__ready_retry(struct lido__reactor *reactor, struct lido__op *op);
 /* The cancel of a readiness reactor. */
 bool lido__ready_cancel(struct lido__reactor *reactor, struct lido__op *op, int reason);
 
-/* An event: `side` of `handle` became ready (READY or HUNG). Appends the op that was armed, if any. */
+/* An event: `side` of `handle`, which had that generation, became ready (READY or HUNG). Appends the op that was
+   armed, if any. */
 void lido__ready_event(struct lido__handle *handle, unsigned side, uintptr_t what,
-                       struct lido__fifo *handed);
+                       uint16_t generation, struct lido__fifo *handed);
 
 /* The same for the event of nearly every request: an op waits there for input. */
-static inline void lido__ready_input(struct lido__handle *handle, struct lido__fifo *handed)
+static inline void lido__ready_input(struct lido__handle *handle, uint16_t generation,
+                                     struct lido__fifo *handed)
 {
     uintptr_t *where = &handle->side[0];
     uintptr_t word = lido__load(where, LIDO__RELAXED);
@@ -39,7 +41,7 @@ static inline void lido__ready_input(struct lido__handle *handle, struct lido__f
     if (__builtin_expect(took, 1))
         lido__fifo_push(handed, &((struct lido__op *)word)->link);
     else
-        lido__ready_event(handle, 0, LIDO__SIDE_READY, handed);
+        lido__ready_event(handle, 0, LIDO__SIDE_READY, generation, handed);
 }
 
 /*

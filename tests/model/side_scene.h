@@ -24,7 +24,7 @@
 #define lido__os_sendv(...) not_called(__VA_ARGS__)
 #define lido__os_send_datagram(...) not_called(__VA_ARGS__)
 #define lido__os_connect(...) not_called(__VA_ARGS__)
-#define lido__os_poll(...) not_called(__VA_ARGS__)
+#define lido__os_poll(...) poll_here(__VA_ARGS__)
 
 static int not_called(int fd, ...)
 {
@@ -34,6 +34,7 @@ static int not_called(int fd, ...)
 
 static ssize_t receive_here(int fd, void *buffer, size_t bytes, int flags);
 static ssize_t send_here(int fd, const void *buffer, size_t bytes, int flags);
+static int poll_here(int fd, short events);
 
 /* The code under test, compiled here under the explorer's atomics. */
 #include "../../src/reactor/ready.c"
@@ -45,7 +46,7 @@ enum { READ_SIZE = 2 };
 struct protocol {
     bool (*submit)(struct lido__reactor *reactor, struct lido__op *op);
     bool (*cancel)(struct lido__reactor *reactor, struct lido__op *op, int reason);
-    void (*event)(struct lido__handle *handle, unsigned side, uintptr_t what,
+    void (*event)(struct lido__handle *handle, unsigned side, uintptr_t what, uint16_t generation,
                   struct lido__fifo *handed);
     void (*take)(struct lido__handle *handle, struct lido__fifo *taken);
     void (*deliver)(struct lido__fifo *handed, enum lido__op_state state, ssize_t result);
@@ -74,6 +75,7 @@ static struct {
     unsigned room;     /* bytes that can be written */
     bool ended;        /* by the peer */
     bool closed;       /* the descriptor is another's now */
+    bool renewed;      /* the handle is another's, who uses it */
 } scene;
 
 /* --- what lies below ----------------------------------------------------------------------------*/
@@ -103,6 +105,13 @@ void lido__handle_note(struct lido__handle *handle, ssize_t error)
 {
     (void)handle;
     (void)error;
+}
+
+MODEL_UNSEEN static int poll_here(int fd, short events)
+{
+    (void)fd, (void)events;
+    lido__model_point("poll", &scene.incoming);
+    return scene.incoming ? POLLIN : 0;
 }
 
 void lido__thread_yield(void)
@@ -236,6 +245,23 @@ static void read_again_if_cancelled(void *arg)
     end_task(user);
 }
 
+MODEL_UNSEEN static bool is_renewed(const void *unused)
+{
+    (void)unused;
+    return scene.renewed;
+}
+
+/* The next user of a handle, who is told that it is readable when it is. */
+static void wait_for_input(void *user)
+{
+    model_block_until(is_renewed, &scene.handle);
+    lido__load(&scene.handle.generation,
+               LIDO__ACQUIRE); /* as the slab hands it from one to the other */
+    await(user, LIDO__OP_READABLE, 0);
+    model_assert(poll_here(0, 0));
+    end_task(user);
+}
+
 static void write_once(void *user)
 {
     await(user, LIDO__OP_WRITE, 1);
@@ -259,20 +285,27 @@ static void try_to_write_twice(void *arg)
 
 /* As reactors do. */
 static void any_event(struct lido__handle *handle, unsigned side, uintptr_t what,
-                      struct lido__fifo *handed)
+                      uint16_t generation, struct lido__fifo *handed)
 {
     if (side == 0 && what == LIDO__SIDE_READY)
-        lido__ready_input(handle, handed);
+        lido__ready_input(handle, generation, handed);
     else
-        lido__ready_event(handle, side, what, handed);
+        lido__ready_event(handle, side, what, generation, handed);
+}
+
+/* An event that the system gave out when the handle had that generation. */
+static void tell_of(unsigned side, uintptr_t what, uint16_t generation)
+{
+    struct lido__fifo handed;
+    lido__fifo_init(&handed);
+    if (lido__handle_is_current(&scene.handle, generation))
+        CHOSEN(event, any_event)(&scene.handle, side, what, generation, &handed);
+    deliver(&handed, LIDO__OP_READY, 0);
 }
 
 static void tell(unsigned side, uintptr_t what)
 {
-    struct lido__fifo handed;
-    lido__fifo_init(&handed);
-    CHOSEN(event, any_event)(&scene.handle, side, what, &handed);
-    deliver(&handed, LIDO__OP_READY, 0);
+    tell_of(side, what, lido__load(&scene.handle.generation, LIDO__RELAXED));
 }
 
 MODEL_UNSEEN static void bring(unsigned bytes, bool end)
@@ -314,6 +347,39 @@ static void tell_late(void *unused)
 {
     (void)unused;
     tell(0, LIDO__SIDE_READY);
+}
+
+/* An event of the handle that it was. */
+static void tell_of_the_first(void *unused)
+{
+    (void)unused;
+    tell_of(0, LIDO__SIDE_READY, 0);
+}
+
+MODEL_UNSEEN static void say_renewed(void)
+{
+    scene.renewed = true;
+}
+
+/* As lido__net_close and lido__handle_new: nobody waits, and the memory becomes another's handle. */
+static void renew_handle(void *unused)
+{
+    struct lido__fifo taken;
+    (void)unused;
+    lido__fifo_init(&taken);
+    lido__ready_take(&scene.handle, &taken);
+    lido__fetch_add(&scene.handle.generation, 1, LIDO__RELAXED);
+    lido__store(&scene.handle.side[0], LIDO__SIDE_READY, LIDO__RELAXED);
+    lido__store(&scene.handle.side[1], LIDO__SIDE_READY, LIDO__RELAXED);
+    lido__fetch_add(&scene.handle.generation, 0, LIDO__RELEASE);
+    say_renewed();
+}
+
+/* Of the handle that it has become. */
+static void bring_a_byte_to_the_next(void *unused)
+{
+    model_block_until(is_renewed, &scene.handle);
+    bring_a_byte(unused);
 }
 
 MODEL_UNSEEN static void make_room(void)
@@ -412,7 +478,7 @@ static void set_up(void)
     model_name(scene.incoming);
     model_name(scene.room);
     scene.incoming = scene.room = 0;
-    scene.ended = scene.closed = false;
+    scene.ended = scene.closed = scene.renewed = false;
     set_up_user(user_1, 1 + cancels);
     scene.cancelled = user_1->task;
     if (has_thread(read_once, user_2))
@@ -424,6 +490,12 @@ static void check_sides(void)
 {
     model_assert(!is_used(&scene.handle));
     model_assert(!(scene.handle.side[0] & LIDO__SIDE_TRYING));
+}
+
+static void told_in_the_end(void)
+{
+    check_sides();
+    model_assert(user_1->result == 0);
 }
 
 static void all_was_read(void)
@@ -562,6 +634,17 @@ static const struct model_scenario end_of_stream = {
     .threads = {TASK(read_to_the_end),
                 {"reactor", bring_three_bytes_and_the_end, NULL},
                 {"reactor 2", tell_late, NULL}},
+    .preemptions = 3,
+};
+
+static const struct model_scenario recycled = {
+    .name = "side: an event of what the handle was",
+    .setup = set_up,
+    .check = told_in_the_end,
+    .threads = {TASK(wait_for_input),
+                {"closer", renew_handle, NULL},
+                {"reactor", bring_a_byte_to_the_next, NULL},
+                {"late reactor", tell_of_the_first, NULL}},
     .preemptions = 3,
 };
 

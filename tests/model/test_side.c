@@ -37,7 +37,7 @@ static bool submit_drains_late(struct lido__reactor *reactor, struct lido__op *o
         lido__store(side_of(op), LIDO__SIDE_DRAINED, LIDO__RELAXED);
         if (result != -EAGAIN)
             return settled(op, result);
-    } while (!arm(op, side_of(op), false));
+    } while (!arm(op, side_of(op), false, waiting(op)));
     return false;
 }
 
@@ -60,7 +60,7 @@ static bool submit_tries_unseen(struct lido__reactor *reactor, struct lido__op *
                 return settled(op, result);
             }
         }
-        if (arm(op, side, false))
+        if (arm(op, side, false, waiting(op)))
             return false;
     }
 }
@@ -143,8 +143,9 @@ static bool cancel_consumes(struct lido__reactor *reactor, struct lido__op *op, 
 
 /* The op leaves the side when it is handed back: a close does not find it. */
 static void event_takes_the_op(struct lido__handle *handle, unsigned side, uintptr_t what,
-                               struct lido__fifo *handed)
+                               uint16_t generation, struct lido__fifo *handed)
 {
+    (void)generation;
     uintptr_t word = lido__load(&handle->side[side], LIDO__RELAXED);
     while (!lido__cas(&handle->side[side], &word,
                       word & LIDO__SIDE_TRYING ? word | LIDO__SIDE_READY : what, LIDO__ACQ_REL,
@@ -165,18 +166,29 @@ static bool submit_takes_anything(struct lido__reactor *reactor, struct lido__op
 
 /* Does not see that it has been handed back already. */
 static void event_hands_back_again(struct lido__handle *handle, unsigned side, uintptr_t what,
-                                   struct lido__fifo *handed)
+                                   uint16_t generation, struct lido__fifo *handed)
 {
+    (void)generation;
     uintptr_t word = lido__fetch_or(&handle->side[side], what, LIDO__ACQ_REL);
     if (!lido__side_op(word) || word & LIDO__SIDE_TRYING)
         return;
     lido__fifo_push(handed, &lido__side_op(word)->link);
 }
 
+/* Looks at the generation before it has the op, and not again. */
+static void event_is_believed(struct lido__handle *handle, unsigned side, uintptr_t what,
+                              uint16_t generation, struct lido__fifo *handed)
+{
+    lido__ready_event(handle, side, what, generation, handed);
+    if (!lido__fifo_empty(handed))
+        lido__op_from_link(handed->head)->told = true;
+}
+
 /* The task tries it, and it is handed back all the same. */
 static void event_ignores_a_try(struct lido__handle *handle, unsigned side, uintptr_t what,
-                                struct lido__fifo *handed)
+                                uint16_t generation, struct lido__fifo *handed)
 {
+    (void)generation;
     uintptr_t word = lido__fetch_or(&handle->side[side], what, LIDO__ACQ_REL);
     if (!lido__side_op(word) || word & LIDO__SIDE_WHAT)
         return;
@@ -300,6 +312,8 @@ static bool caught(const struct model_scenario *like, const char *name,
     return model_catches(&scenario, how) > 0;
 }
 
+#define WITH(FIELD, FUNCTION) (&(struct protocol){.FIELD = FUNCTION})
+
 static void no_event_is_lost(void **state)
 {
     (void)state;
@@ -307,6 +321,14 @@ static void no_event_is_lost(void **state)
     assert_in_range(holds(&two_reactors), 1000, SIZE_MAX);
     assert_in_range(holds(&end_of_stream), 1000, SIZE_MAX);
     assert_in_range(holds(&without_waiting), 1000, SIZE_MAX);
+}
+
+static void an_event_of_the_handle_that_was_is_not_believed(void **state)
+{
+    (void)state;
+    assert_in_range(holds(&recycled), 1000, SIZE_MAX);
+    assert_true(caught(&recycled, "side: a stale event that is believed",
+                       WITH(event, event_is_believed), "poll_here"));
 }
 
 static void a_close_ends_the_wait_and_no_try_comes_after(void **state)
@@ -329,8 +351,6 @@ static void a_second_task_is_told_and_the_first_is_not_forgotten(void **state)
     (void)state;
     assert_in_range(holds(&two_tasks), 1000, SIZE_MAX);
 }
-
-#define WITH(FIELD, FUNCTION) (&(struct protocol){.FIELD = FUNCTION})
 
 #define FREED "used after it was freed"
 
@@ -414,6 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_event_is_lost),
+        cmocka_unit_test(an_event_of_the_handle_that_was_is_not_believed),
         cmocka_unit_test(a_close_ends_the_wait_and_no_try_comes_after),
         cmocka_unit_test(a_cancelled_op_has_consumed_nothing),
         cmocka_unit_test(a_second_task_is_told_and_the_first_is_not_forgotten),

@@ -306,15 +306,15 @@ static uintptr_t side_of(struct subject *subject)
 
 static bool waits(void *subject)
 {
-    uintptr_t side = side_of(subject);
-    return lido__side_op(side) && side == (uintptr_t)lido__side_op(side);
+    return lido__side_waits(side_of(subject));
 }
 
 /* Its event has come, its task has not run since. */
 static bool has_its_event(void *subject)
 {
     uintptr_t side = side_of(subject);
-    return lido__side_op(side) && side & LIDO__SIDE_WHAT && !(side & LIDO__SIDE_TRYING);
+    return lido__side_op(side) && side & LIDO__SIDE_WHAT && !lido__side_waits(side) &&
+           !(side & LIDO__SIDE_TRYING);
 }
 
 /* One attempt with each kind. */

@@ -104,7 +104,7 @@ void net_close_pair(lido_stream *pair[2])
 static bool waits(const struct lido__handle *handle, unsigned side)
 {
     uintptr_t word = lido__load(&handle->side[side], LIDO__ACQUIRE);
-    return lido__side_op(word) && word == (uintptr_t)lido__side_op(word);
+    return lido__side_waits(word);
 }
 
 static bool reader_waits(void *handle)
