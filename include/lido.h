@@ -1060,10 +1060,35 @@ LIDO_API int lido_multicast_leave(lido_datagram *socket, const lido_address *gro
 
 /*
  * Waits until a descriptor that lido does not own (a C library's socket) is ready for one of
- * `events`; returns those that hold. Errors and hang-ups count as ready. -EBADF. -EPERM: the system
- * cannot poll it (a regular file). -EBUSY: another task of this worker polls it.
+ * `events`; returns those that hold. Errors and hang-ups count as ready. The descriptor stays its owner's, who may
+ * close it at any time: a wait for it then goes on until its deadline or its cancellation. Any number of tasks may
+ * poll one. For fibers. -EBADF. -EINVAL: no such events. -EPERM: the system cannot poll it (a regular file, a
+ * folder). -EMFILE, -ENFILE, -ENOMEM: a poll takes a descriptor of lido's. -ECANCELED, -ETIMEDOUT.
  */
 LIDO_API int lido_poll_fd(int fd, int events);
+
+/*
+ * A watch: for a descriptor of others that is waited for again and again. The file is registered once; a wait is no
+ * epoll_ctl and no poll. The watch does not keep the file open. Closed by its owner, the descriptor tells nothing
+ * more, and the watch remains to be closed: before or after that, but before the runtime ends.
+ */
+typedef struct lido_watch lido_watch;
+
+/* Watches the file that `fd` is of now for `events`. Each takes a descriptor. Errors as lido_poll_fd. */
+LIDO_API int lido_watch_open(lido_watch **watch, int fd, int events);
+/*
+ * Waits until one of the watch's events holds, and returns those that do. It is not spent by that: what the caller
+ * does not take is told again. Somebody else who uses the file may be quicker than the caller; so use it non-blocking.
+ * -EBUSY: another task waits on this watch; open one for each. -ECANCELED (also when it is closed), -ETIMEDOUT.
+ */
+LIDO_API int lido_watch_wait(lido_watch *watch);
+/*
+ * Says that a call on the descriptor would have had to wait (EAGAIN), or that all was taken: since the last wait has
+ * returned. The next one then sleeps without asking the system first. What has come since is not forgotten. Optional.
+ */
+LIDO_API void lido_watch_drained(lido_watch *watch);
+/* Ends the watch; the descriptor is left alone. NULL is ignored. Never waits. Also from a plain thread. */
+LIDO_API void lido_watch_close(lido_watch *watch);
 
 /*
  * Waits for a signal and returns its number. The first call for a signal installs a handler, which

@@ -297,6 +297,16 @@ int lido__os_poll(int fd, short events);
 /* Whether there is something to read at this moment, or it cannot be known. */
 bool lido__os_readable(int fd);
 
+/*
+ * A descriptor, closed on exec, that is readable while one of `events` (POLLIN, ...), an error or a hang-up holds for
+ * `fd`. It is of the file that `fd` is of now, and does not keep it open. -EPERM: it cannot be polled.
+ */
+int lido__os_watch(int fd, short events);
+/* The same with other events. -ENOENT: `fd` is of another file by now. */
+int lido__os_watch_again(int watch, int fd, short events);
+/* Which hold at this moment, as lido__os_poll; 0: none. */
+int lido__os_watch_ask(int watch);
+
 /* Raises the limit of open descriptors to the most that is allowed; returns it (or -errno). */
 int lido__fd_limit_raise(void);
 

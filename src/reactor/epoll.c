@@ -90,10 +90,10 @@ static int enlist(struct epoll *epoll, struct lido__handle *handle, uintptr_t si
     int r = control(epoll, EPOLL_CTL_ADD, handle->fd, events_of(sides), token_of(handle));
     /* Two workers have once registered it at the same time: this is left from then, and its token is of
        another generation. */
-    if (r == -EEXIST && handle->kind != LIDO__HANDLE_FOREIGN)
+    if (r == -EEXIST)
         r = control(epoll, EPOLL_CTL_MOD, handle->fd, events_of(sides), token_of(handle));
     if (r < 0)
-        return r == -EEXIST ? -EBUSY : r;
+        return r;
     lido__handle_register(handle, &epoll->base, sides);
     return 0;
 }

@@ -60,7 +60,7 @@ enum lido__handle_kind {
     LIDO__HANDLE_FILE,     /* a pipe: read and write only */
     LIDO__HANDLE_DEVICE,   /* a terminal: likewise */
     LIDO__HANDLE_LISTENER,
-    LIDO__HANDLE_FOREIGN, /* lido_poll_fd: never closed by lido */
+    LIDO__HANDLE_FOREIGN, /* the instance of a watch: see io/watch.c */
     LIDO__HANDLE_CLOSED,  /* free: whoever comes here has kept a pointer for too long */
 };
 

@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/fault.h"
 #include "io/pipes.h"
+#include "io/watch.h"
 #include "rt/fault.h"
 #include "rt/fork.h"
 #include "rt/watch.h"
@@ -20,6 +21,7 @@ static void free_workers(struct lido_runtime *runtime, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         lido__carrier_fini(&runtime->seats[i].carrier);
         lido__pipes_fini(&runtime->pool.workers[i]);
+        lido__watches_fini(&runtime->pool.workers[i]);
         lido__worker_fini(&runtime->pool.workers[i]);
     }
     free(runtime->pool.workers);

@@ -75,8 +75,9 @@ struct lido__worker {
     bool parked;                /* ASLEEP has been put into the inbox since the last take */
     struct lido__reactor *reactor;
     struct lido__pool *pool;
-    void *fibers; /* of the fiber room: struct lido__carrier */
-    void *pipes;  /* of the io room: see pipes.h */
+    void *fibers;  /* of the fiber room: struct lido__carrier */
+    void *pipes;   /* of the io room: see pipes.h */
+    void *watches; /* likewise: see watch.h */
     int *errno_address;
     uint64_t cancel_at; /* ns: when to cancel all tasks of the pool, or LIDO__NEVER */
     uint64_t tokens;    /* of the pool; at least one while there are live tasks */
