@@ -533,7 +533,7 @@ static void tasks_are_cancelled_wherever_they_are(void **state)
 
 /* ---- Where nothing may be given away -------------------------------------------------------------------- */
 
-enum { YIELDERS = 300, YIELDS_EACH = 200, TRIES = 7 };
+enum { YIELDERS = 300, YIELDS_EACH = UNDER_TSAN ? 100 : 1000, TRIES = 5 };
 
 static int yield_often(void *arg)
 {
