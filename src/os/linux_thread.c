@@ -81,25 +81,31 @@ void lido__thread_detach(const struct lido__thread *thread)
     pthread_detach(thread->id);
 }
 
+/* However a sandbox refuses it. */
+static int refused(int result)
+{
+    return lido__is_refusal(result) ? -EPERM : result;
+}
+
 int lido__thread_pin(int cpu)
 {
     cpu_set_t mask;
     int r = pin_mask(cpu, &mask);
     if (r < 0)
         return r;
-    return LIDO__CALL("sched_setaffinity", sched_setaffinity(0, sizeof(mask), &mask));
+    return refused(LIDO__CALL("sched_setaffinity", sched_setaffinity(0, sizeof(mask), &mask)));
 }
 
 int lido__thread_get_cpus(struct lido__cpus *ret_cpus)
 {
-    return LIDO__CALL("sched_getaffinity",
-                      sched_getaffinity(0, sizeof(*ret_cpus), (cpu_set_t *)ret_cpus));
+    return refused(LIDO__CALL("sched_getaffinity",
+                              sched_getaffinity(0, sizeof(*ret_cpus), (cpu_set_t *)ret_cpus)));
 }
 
 int lido__thread_set_cpus(const struct lido__cpus *cpus)
 {
-    return LIDO__CALL("sched_setaffinity",
-                      sched_setaffinity(0, sizeof(*cpus), (const cpu_set_t *)cpus));
+    return refused(LIDO__CALL("sched_setaffinity",
+                              sched_setaffinity(0, sizeof(*cpus), (const cpu_set_t *)cpus)));
 }
 
 void lido__thread_set_name(const char *name)

@@ -59,7 +59,8 @@ struct lido__thread {
 
 /*
  * Runs run(arg) in a new thread. `config` may be NULL: no name, any cpu, the default stack.
- * -EAGAIN: no more threads (limit or memory); -EINVAL: there is no such cpu; -ENOMEM.
+ * -EAGAIN: no more threads (limit, memory, or a sandbox); -EINVAL: there is no such cpu; -EPERM: and a sandbox
+ * lets it not be pinned; -ENOMEM.
  */
 int lido__thread_start(struct lido__thread *thread, const struct lido__thread_config *config,
                        void (*run)(void *arg), void *arg);
@@ -70,7 +71,7 @@ int lido__thread_join(struct lido__thread *thread);
 /* Instead of a join: what the thread leaves behind goes with its end. The struct may go at once. */
 void lido__thread_detach(const struct lido__thread *thread);
 
-/* The calling thread runs on this cpu only. -EINVAL: there is no such cpu, or it is not allowed. */
+/* The calling thread runs on this cpu only. -EINVAL: there is no such cpu, or it is not allowed. -EPERM: a sandbox. */
 int lido__thread_pin(int cpu);
 
 /* The cpus on which the calling thread may run, to be given back to it later. */

@@ -571,6 +571,32 @@ static void no_call_is_made_but_those_that_are_listed(void **state)
     assert_int_equal(run_trials(trials, n), 0);
 }
 
+static void pin_under(const struct call *call, unsigned error)
+{
+    lido_config config = LIDO_CONFIG_INIT;
+    lido_runtime *runtime;
+    config.workers = 2;
+    config.pin_cpus = true;
+    refuse(call->number, error);
+    _exit(lido_runtime_new(&runtime, &config) == -EPERM ? 0 : 1);
+}
+
+static void threads_that_may_not_be_pinned_are_told(void **state)
+{
+    static const struct call affinity[] = {CALL(sched_setaffinity, FAILS),
+                                           CALL(sched_getaffinity, FAILS)};
+    static const unsigned errors[] = {EPERM, ENOSYS, EACCES};
+    (void)state;
+    for (size_t i = 0; i < COUNT(affinity); i++)
+        for (size_t j = 0; j < COUNT(errors); j++) {
+            pid_t pid = fork();
+            check(pid >= 0);
+            if (pid == 0)
+                pin_under(&affinity[i], errors[j]);
+            assert_int_equal(await(pid), 0);
+        }
+}
+
 /* docs/sandbox.md names each of them, in code. */
 static void the_lists_are_those_of_the_documentation(void **state)
 {
@@ -602,6 +628,7 @@ int main(void)
         cmocka_unit_test(a_call_that_is_refused_from_the_start_is_done_without),
         cmocka_unit_test(a_call_that_is_refused_later_is_done_without),
         cmocka_unit_test(no_call_is_made_but_those_that_are_listed),
+        cmocka_unit_test(threads_that_may_not_be_pinned_are_told),
         cmocka_unit_test(the_lists_are_those_of_the_documentation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
