@@ -86,7 +86,8 @@ typedef struct lido_listener lido_listener;
 typedef struct lido_datagram lido_datagram;
 
 /* The body of a fiber. What it returns is the task's result; INT_MIN is reserved. In C++ it may throw and catch,
-   and wait meanwhile: exceptions belong to their fiber. None may leave a function that is given to lido. */
+   and wait meanwhile: exceptions belong to their fiber. None may leave a function that is given to lido. It must
+   return: pthread_exit in it, or a pthread_cancel of its thread, aborts the process with the name of the task. */
 typedef int (*lido_fn)(void *arg);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -196,9 +197,9 @@ typedef struct lido_config {
      * -fstack-clash-protection, which pkg-config and CMake hand out.
      */
     size_t stack_size;
-    unsigned budget;   /* operations that a task may complete without a pause, 1..1000000;
+    unsigned budget;          /* operations that a task may complete without a pause, 1..1000000;
                                 default 128: then it lets its neighbours run */
-    bool pin_cpus;     /* worker i stays on the i-th cpu of the process */
+    bool pin_cpus;            /* worker i stays on the i-th cpu of the process */
     lido_placement placement; /* for spawns from outside and from a root; ROUND_ROBIN (default)
                                  or LEAST_LOADED */
 

@@ -86,7 +86,10 @@ static bool run_section(struct lido__worker *worker, struct lido__carrier *carri
     uint64_t ticket = lido__section_enter(worker);
     if (section->entered)
         section->entered(worker);
+    const lido_task *outer = lido__task_blocking; /* if this is a runtime within a section */
+    lido__task_blocking = section->task;
     section->result = section->fn(section->arg);
+    lido__task_blocking = outer;
     LIDO__ASSERT(!lido__forked); /* the child of a fork must not come back */
     if (lido__section_leave(worker, ticket)) {
         section->done = 1;

@@ -16,6 +16,7 @@
 #include "base/fork.h"
 #include "rt/runtime.h"
 #include "sched/job.h"
+#include "sched/section.h"
 
 /* ---- Sections ---------------------------------------------------------------------------------- */
 
@@ -75,7 +76,9 @@ struct outsourced {
 static void run_job(struct lido__job *job)
 {
     struct outsourced *self = lido__container_of(job, struct outsourced, job);
+    lido__task_blocking = lido__waker_task(self->waker);
     int result = self->fn(self->arg);
+    lido__task_blocking = NULL;
     LIDO__ASSERT(!lido__forked); /* the child of a fork must not come back */
     lido_waker waker = self->waker;
     self->result = result == LIDO_PENDING ? -EINVAL : result; /* reserved, as for fibers */

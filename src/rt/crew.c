@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "rt/blocking.h"
+#include "rt/ending.h"
 #include "rt/fault.h"
 #include "rt/runtime.h"
 #include "rt/start.h"
@@ -274,6 +275,7 @@ static void open_member(struct lido__member *member)
     if (lido__thread_stack(&member->stack_low, &member->stack_size) < 0)
         member->stack_size = 0;
     lido__fault_stack_enter(member->signal_stack);
+    member->ending = lido__ending_forbid();
     if (config->after_start)
         config->after_start(config->hook_arg, member->index);
 }
@@ -283,6 +285,7 @@ static void close_member(struct lido__member *member)
     const lido_config *config = member->crew->config;
     if (config->before_stop)
         config->before_stop(config->hook_arg, member->index);
+    lido__ending_allow(member->ending);
     lido__fault_stack_leave(member->signal_stack);
 }
 
@@ -309,6 +312,7 @@ static void leave(struct lido__member *member)
 /* There is nobody left to tell. */
 static void drift_off(struct lido__member *member)
 {
+    lido__ending_allow(member->ending);
     lido__fault_stack_leave(member->signal_stack);
     free(member);
 }

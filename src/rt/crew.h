@@ -62,6 +62,7 @@ struct lido__member {
     struct lido__crew *crew;
     struct lido__thread thread;
     struct lido__fault_stack *signal_stack; /* or NULL */
+    void *ending;                           /* see ending.h */
     void *stack_low;
     size_t stack_size;
     unsigned index;

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "fiber/fiber.h"
 #include "os/os.h"
+#include "sched/section.h"
 
 /* Enough for the handler, the report and an on_fault that formats a line of its own. */
 #define SIGNAL_STACK_SIZE ((size_t)64 << 10)
@@ -86,7 +87,7 @@ static void restore(void)
 
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
-    const lido_task *task = lido_self();
+    const lido_task *task = lido__task_of_thread();
     lido_fault fault = {.signal = signal, .address = info->si_addr};
     if (task) {
         fault.task_name = task->name;
@@ -117,11 +118,20 @@ void lido__fault_handlers_install(void (*on_fault)(const lido_fault *fault))
     pthread_mutex_unlock(&lock);
 }
 
+/* One that the program has installed since stays. */
+static void uninstall(void)
+{
+    struct sigaction now;
+    for (size_t i = 0; i < SIGNALS; i++)
+        if (sigaction(signals[i], NULL, &now) == 0 && now.sa_sigaction == on_signal)
+            sigaction(signals[i], &before[i], NULL);
+}
+
 void lido__fault_handlers_release(void)
 {
     pthread_mutex_lock(&lock);
     if (--users == 0) {
-        restore();
+        uninstall();
         lido__store(&handler, NULL, LIDO__RELEASE);
     }
     pthread_mutex_unlock(&lock);

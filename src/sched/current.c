@@ -4,7 +4,10 @@
 
 #include "base/ledger.h"
 #include "os/os.h"
+#include "sched/section.h"
 #include "sched/wake.h"
+
+__thread const lido_task *lido__task_blocking __attribute__((tls_model("initial-exec")));
 
 uint64_t lido_now(void)
 {

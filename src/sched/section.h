@@ -20,6 +20,16 @@
 
 #include "sched/worker.h"
 
+/* For whom the thread runs code that may block, in a section or as a job; or NULL. The task waits for it. */
+extern __thread const lido_task *lido__task_blocking __attribute__((tls_model("initial-exec")));
+
+/* The task whose code the thread runs, if any. Async-signal-safe. */
+static inline const lido_task *lido__task_of_thread(void)
+{
+    const struct lido__worker *worker = lido__worker_current();
+    return worker ? worker->current : lido__task_blocking;
+}
+
 /*
  * The thread that carries the worker. Until leave, it has no current worker. Returns the ticket
  * for leave. Sequentially consistent: what follows (a look whether the lifeguard sleeps) is not done

@@ -17,6 +17,7 @@
 #include "explorer.h"
 #include "no_gate.h"
 #include "rt/blocking.h"
+#include "rt/ending.h"
 #include "rt/fault.h"
 #include "rt/runtime.h"
 #include "sched/job.h"
@@ -237,6 +238,16 @@ int lido__thread_set_cpus(const struct lido__cpus *cpus)
 {
     (void)cpus;
     return 0;
+}
+
+void *lido__ending_forbid(void)
+{
+    return NULL;
+}
+
+void lido__ending_allow(void *before)
+{
+    (void)before;
 }
 
 struct lido__fault_stack *lido__fault_stack_new(void)
