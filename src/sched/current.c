@@ -20,6 +20,18 @@ lido_task *lido_self(void)
     return worker ? worker->current : NULL;
 }
 
+/* Not inlined: two thread-local variables in one function have an address in common, which would be kept. */
+static __attribute__((noinline)) const lido_task *blocking_task(void)
+{
+    return lido__task_blocking;
+}
+
+const lido_task *lido__task_of_thread(void)
+{
+    const struct lido__worker *worker = lido__worker_current();
+    return worker ? worker->current : blocking_task();
+}
+
 lido_runtime *lido_runtime_current(void)
 {
     struct lido__worker *worker = lido__worker_current();

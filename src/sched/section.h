@@ -24,11 +24,7 @@
 extern __thread const lido_task *lido__task_blocking __attribute__((tls_model("initial-exec")));
 
 /* The task whose code the thread runs, if any. Async-signal-safe. */
-static inline const lido_task *lido__task_of_thread(void)
-{
-    const struct lido__worker *worker = lido__worker_current();
-    return worker ? worker->current : lido__task_blocking;
-}
+const lido_task *lido__task_of_thread(void);
 
 /*
  * The thread that carries the worker. Until leave, it has no current worker. Returns the ticket
