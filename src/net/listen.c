@@ -104,8 +104,8 @@ int lido_listener_fd(const lido_listener *listener)
 {
     lido_listener *shared = (lido_listener *)listener;
     lido__door_open(shared);
-    if (!(shared->handle.flags & LIDO__FD_SHARED))
-        shared->handle.flags |= LIDO__FD_SHARED;
+    if (!lido__net_flagged(&shared->handle, LIDO__FD_SHARED))
+        lido__net_flag(&shared->handle, LIDO__FD_SHARED, 0);
     return listener->handle.fd;
 }
 
@@ -152,8 +152,9 @@ bool lido__accept_passes_over(ssize_t result, unsigned *count)
 void lido__accept_into(struct lido__handle *stream, const struct lido__handle *listener, int fd)
 {
     stream->fd = fd;
-    stream->kind = listener->flags & LIDO__ACCEPTS_TCP ? LIDO__HANDLE_TCP : LIDO__HANDLE_SOCKET;
-    stream->flags = listener->flags & LIDO__LINGERS; /* as the socket inherits it */
+    stream->kind = lido__net_flagged(listener, LIDO__ACCEPTS_TCP) ? LIDO__HANDLE_TCP
+                                                                  : LIDO__HANDLE_SOCKET;
+    stream->flags = lido__net_flagged(listener, LIDO__LINGERS); /* as the socket inherits it */
 }
 
 /* The stream comes first: a connection that has been accepted is not to be lost for want of memory. */

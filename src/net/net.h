@@ -29,6 +29,23 @@ struct lido_datagram {
     struct lido__handle handle; /* owner: likewise */
 };
 
+/*
+ * handle->flags: a listener may be in use by a task that accepts while another one asks for its descriptor or sets an
+ * option. Relaxed: each flag says something by itself.
+ */
+static inline uint8_t lido__net_flagged(const struct lido__handle *handle, unsigned flags)
+{
+    return (uint8_t)(lido__load(&handle->flags, LIDO__RELAXED) & flags);
+}
+
+static inline void lido__net_flag(struct lido__handle *handle, unsigned set, unsigned clear)
+{
+    if (set)
+        lido__fetch_or(&handle->flags, (uint8_t)set, LIDO__RELAXED);
+    if (clear)
+        lido__fetch_and(&handle->flags, (uint8_t)~clear, LIDO__RELAXED);
+}
+
 /* -ENXIO outside of a task (of either kind), otherwise 0: for constructors. */
 int lido__net_check(void);
 

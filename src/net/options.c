@@ -72,9 +72,7 @@ static int set_linger(struct lido__handle *handle, int value)
     int r = lido__os_setsockopt(handle->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     if (r < 0)
         return r;
-    handle->flags &= (uint8_t)~LIDO__LINGERS;
-    if (value > 0)
-        handle->flags |= LIDO__LINGERS;
+    lido__net_flag(handle, value > 0 ? LIDO__LINGERS : 0, value > 0 ? 0 : LIDO__LINGERS);
     return 0;
 }
 

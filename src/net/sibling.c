@@ -241,7 +241,7 @@ int lido__sibling_open(lido_listener **listener, const lido_listener *first)
     r = lido__net_adopt(&handle, fd, LIDO__HANDLE_LISTENER);
     if (r < 0)
         return r;
-    handle->flags = first->handle.flags & (LIDO__LINGERS | LIDO__ACCEPTS_TCP);
+    handle->flags = lido__net_flagged(&first->handle, LIDO__LINGERS | LIDO__ACCEPTS_TCP);
     *listener = (lido_listener *)handle;
     return 0;
 }
@@ -260,12 +260,12 @@ bool lido__door_shut(lido_listener *listener)
         BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
     };
     struct lido__handle *handle = &listener->handle;
-    if (handle->flags & LIDO__FD_SHARED || !(handle->flags & LIDO__ACCEPTS_TCP))
+    if (lido__net_flagged(handle, LIDO__FD_SHARED) || !lido__net_flagged(handle, LIDO__ACCEPTS_TCP))
         return false;
     if (filter_length(handle->fd) != 0 ||
         set_filter(handle->fd, code, sizeof(code) / sizeof(code[0])) < 0)
         return false;
-    handle->flags |= LIDO__SHUT;
+    lido__net_flag(handle, LIDO__SHUT, 0);
     return true;
 }
 
@@ -277,8 +277,8 @@ void lido__door_forget(int fd)
 
 void lido__door_open(lido_listener *listener)
 {
-    if (!(listener->handle.flags & LIDO__SHUT))
+    if (!lido__net_flagged(&listener->handle, LIDO__SHUT))
         return;
     lido__door_forget(listener->handle.fd);
-    listener->handle.flags &= (uint8_t)~LIDO__SHUT;
+    lido__net_flag(&listener->handle, 0, LIDO__SHUT);
 }

@@ -69,8 +69,8 @@ struct lido__handle {
         registration; /* the reactor or NULL, and in the low bits the sides it watches */
     lido__shared uintptr_t side[2];
     int fd;
-    lido__shared uint8_t kind; /* enum lido__handle_kind */
-    uint8_t flags;             /* for the room that owns the handle */
+    lido__shared uint8_t kind;  /* enum lido__handle_kind */
+    lido__shared uint8_t flags; /* for the room that owns the handle */
     lido__shared uint16_t generation;
     union {
         void *owner; /* for the room that owns the handle; not of a byte stream */
