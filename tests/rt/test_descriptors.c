@@ -294,6 +294,8 @@ static void dies_saying(void (*fn)(void *arg), const struct replacement *replace
 static void who_wakes_a_worker_without_descriptors_says_which(void **state)
 {
     (void)state;
+    if (UNDER_TSAN)
+        skip(); /* it reports the close itself, for it is a mistake */
     for (size_t i = 0; i < COUNT(replacements); i++)
         dies_saying(replace_and_wake, &replacements[i]);
 }
@@ -316,6 +318,8 @@ static void replace_and_end(void *arg)
 static void an_end_does_not_close_what_is_anothers(void **state)
 {
     (void)state;
+    if (UNDER_TSAN)
+        skip(); /* it reports the close itself, for it is a mistake */
     for (size_t i = 0; i < COUNT(replacements); i++)
         dies_saying(replace_and_end, &replacements[i]);
 }

@@ -170,6 +170,8 @@ static void survive_each(const char *scheduler, void (*limit)(unsigned threads))
 static void a_server_goes_on_with_the_threads_that_it_has(void **state)
 {
     (void)state;
+    if (UNDER_TSAN)
+        skip(); /* it has threads of its own */
     need_root();
     for (size_t i = 0; i < COUNT(schedulers); i++)
         survive_each(schedulers[i], be_limited);
@@ -214,6 +216,8 @@ static void be_contained(unsigned threads)
 static void a_server_goes_on_in_a_container_that_allows_few_threads(void **state)
 {
     (void)state;
+    if (UNDER_TSAN)
+        skip(); /* it has threads of its own */
     if (!make_group()) {
         fprintf(stderr, "skipped: no cgroup of pids can be made here\n");
         skip();
