@@ -846,7 +846,11 @@ LIDO_API int lido_stream_pair(lido_stream *pair[2]);
 LIDO_API int lido_stream_from_fd(lido_stream **stream, int fd);
 /* Gives the descriptor (non-blocking) to the caller and frees the stream. -EBUSY: a task waits on it. */
 LIDO_API int lido_stream_into_fd(lido_stream *stream);
-/* The descriptor, still owned by the stream. */
+/*
+ * The descriptor, still owned by the stream: it must not be closed by its number. The stream would go on with
+ * whatever has the number next; and its own close would then close that one, and stop the waits of another stream
+ * of the same worker that has got the number.
+ */
 LIDO_API int lido_stream_fd(const lido_stream *stream);
 
 /*

@@ -68,13 +68,18 @@ static int control(struct epoll *epoll, int what, int fd, uint32_t events, uint6
     return lido__error_of_system(r);
 }
 
+static void remove_from(struct epoll *epoll, const struct lido__handle *handle)
+{
+    struct epoll_event none = {0};
+    epoll_ctl(epoll->fd, EPOLL_CTL_DEL, handle->fd, &none);
+}
+
 static void epoll_release(struct lido__reactor *reactor, struct lido__handle *handle)
 {
     struct epoll *epoll = (struct epoll *)reactor;
     /* Explicit, although close would do: a child between fork and exec may hold the file open, and
        its registration would then outlive the handle. Cannot fail for a registered descriptor. */
-    struct epoll_event none = {0};
-    epoll_ctl(epoll->fd, EPOLL_CTL_DEL, handle->fd, &none);
+    remove_from(epoll, handle);
     lido__fetch_add(&handle->generation, 1, LIDO__RELAXED);
     lido__handle_register(handle, NULL, 0);
 }
@@ -85,17 +90,76 @@ static uint32_t events_of(uintptr_t sides)
            EPOLLET;
 }
 
-static int enlist(struct epoll *epoll, struct lido__handle *handle, uintptr_t sides)
+static struct epoll *epoll_of(uintptr_t registration)
 {
-    int r = control(epoll, EPOLL_CTL_ADD, handle->fd, events_of(sides), token_of(handle));
-    /* Two workers have once registered it at the same time: this is left from then, and its token is of
-       another generation. */
-    if (r == -EEXIST)
-        r = control(epoll, EPOLL_CTL_MOD, handle->fd, events_of(sides), token_of(handle));
+    return (struct epoll *)(registration & ~LIDO__BOTH_SIDES);
+}
+
+static bool is_registered_as(const struct lido__handle *handle, uintptr_t registration)
+{
+    return lido__load(&handle->registration, LIDO__RELAXED) == registration;
+}
+
+/*
+ * Relaxed: the word only names an instance, and those outlive the handles. What the instances hold is
+ * ordered by their locks in the kernel: an ADD precedes the word that names it, and a DEL follows
+ * the word that names another.
+ */
+static bool publish(struct lido__handle *handle, uintptr_t before, uintptr_t after)
+{
+    return lido__cas(&handle->registration, &before, after, LIDO__RELAXED, LIDO__RELAXED);
+}
+
+/*
+ * Registers it here, and then no longer where it was. So at each moment it is registered where the word
+ * says: a task on another worker that has looked at the word and arms the other side is told. A
+ * refusal changes nothing. The generation stays, for it is the same handle. 1: another worker has
+ * changed the word meanwhile.
+ */
+static int enlist(struct epoll *here, struct lido__handle *handle, uintptr_t before,
+                  uintptr_t sides)
+{
+    int r = control(here, EPOLL_CTL_ADD, handle->fd, events_of(sides), token_of(handle));
+    if (r == -EEXIST) /* the program has registered it, or the number was closed and came back */
+        r = control(here, EPOLL_CTL_MOD, handle->fd, events_of(sides), token_of(handle));
     if (r < 0)
         return r;
-    lido__handle_register(handle, &epoll->base, sides);
-    return 0;
+    bool mine = publish(handle, before, (uintptr_t)&here->base | sides);
+    struct epoll *superfluous = mine ? epoll_of(before) : here;
+    if (superfluous && (superfluous != here || !mine))
+        remove_from(superfluous, handle);
+    return !mine;
+}
+
+/* Watches both sides where it is registered. 1: look again. */
+static int widen(struct epoll *here, struct lido__handle *handle, uintptr_t before)
+{
+    struct epoll *there = epoll_of(before);
+    int r =
+        control(there, EPOLL_CTL_MOD, handle->fd, events_of(LIDO__BOTH_SIDES), token_of(handle));
+    if (r == -ENOENT) /* it has just moved, or somebody has removed it behind our back */
+        return is_registered_as(handle, before) ? enlist(here, handle, before, LIDO__BOTH_SIDES)
+                                                : 1;
+    return r < 0 ? r : !publish(handle, before, before | LIDO__BOTH_SIDES);
+}
+
+/* A refused move: it stays where it is, if that one still has it. Its events come across the workers. */
+static int move(struct epoll *here, struct lido__handle *handle, uintptr_t before)
+{
+    int r = enlist(here, handle, before, LIDO__BOTH_SIDES);
+    return r < 0 && r != -EBADF ? widen(here, handle, before) : r;
+}
+
+static int watch_once(struct epoll *here, const struct lido__op *op)
+{
+    struct lido__handle *handle = op->handle;
+    unsigned side = lido__op_side(op);
+    uintptr_t before = lido__load(&handle->registration, LIDO__RELAXED);
+    if (!before)
+        return enlist(here, handle, before, (uintptr_t)1 << side);
+    if (epoll_of(before) != here && !lido__side_busy(handle, !side))
+        return move(here, handle, before);
+    return before & (uintptr_t)1 << side ? 0 : widen(here, handle, before);
 }
 
 /*
@@ -108,24 +172,10 @@ static int enlist(struct epoll *epoll, struct lido__handle *handle, uintptr_t si
  */
 static int watch(struct lido__reactor *reactor, const struct lido__op *op)
 {
-    struct lido__handle *handle = op->handle;
-    unsigned side = lido__op_side(op);
-    struct lido__reactor *before = lido__handle_reactor(handle);
-    if (!before)
-        return enlist((struct epoll *)reactor, handle, (uintptr_t)1 << side);
-    if (before != reactor && !lido__side_busy(handle, !side)) {
-        before->ops->release(before, handle);
-        return enlist((struct epoll *)reactor, handle, LIDO__BOTH_SIDES);
-    }
-    if (lido__handle_watched(handle, before, side))
-        return 0;
-    struct epoll *there = (struct epoll *)before;
-    int r =
-        control(there, EPOLL_CTL_MOD, handle->fd, events_of(LIDO__BOTH_SIDES), token_of(handle));
-    if (r == -ENOENT) /* it has just moved */
-        return watch(reactor, op);
-    if (r == 0)
-        lido__handle_register(handle, before, LIDO__BOTH_SIDES);
+    int r;
+    do
+        r = watch_once((struct epoll *)reactor, op);
+    while (r > 0);
     return r;
 }
 

@@ -107,9 +107,9 @@ struct lido__handle *lido__handle_new(int fd, enum lido__handle_kind kind);
 void lido__handle_free(struct lido__handle *handle);
 
 /*
- * Where the handle is registered, or NULL. Relaxed: two tasks on two workers may use the two sides and
- * register it twice; the events of both are delivered, and the second registration ends with the
- * descriptor.
+ * Where the handle is registered, or NULL. Relaxed: it names a reactor, which outlives the handle. Two tasks
+ * on two workers that use the two sides may move it under each other; events of either reactor are
+ * delivered.
  */
 static inline struct lido__reactor *lido__handle_reactor(const struct lido__handle *handle)
 {
