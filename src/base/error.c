@@ -23,6 +23,8 @@ static const char *own_text(int error)
         return "cannot wait here: a future awaits with lido_op_*, lido_*_poll or a fiber that it "
                "spawns, and what stops a worker is called from a plain thread";
     case EHOSTDOWN: return "the peer does not answer any more: the system has given it up";
+    case EMFILE: return "too many open descriptors in this process (RLIMIT_NOFILE)";
+    case ENAMETOOLONG: return "name too long: it does not fit into the address";
     case ENFILE: return "too many open descriptors in the whole system";
     case ENOENT: return "not found: there is no host of that name, or no such path";
     case ENOSYS: return "the system refuses a call that this needs (docs/sandbox.md)";
