@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "no_gate.h"
-#include "side_scene.h"
+#include "side_scenarios.h"
 
 /* --- wrong protocols ----------------------------------------------------------------------------*/
 
