@@ -84,7 +84,7 @@ void lido__wakes_add(struct lido__wakes *wakes, lido_task *task, uint32_t flags)
     if (lido__exchange(&fiber->notified, 1, LIDO__ACQ_REL))
         return;
     lido__fetch_add(&fiber->handles, 1, LIDO__RELAXED);
-    lido__fifo_push(&wakes->mail, &task->mail);
+    lido__wakes_push(wakes, task);
 }
 
 void lido__wakes_send_all(struct lido__wakes *wakes)
