@@ -2,8 +2,8 @@
  * Atomics: the only file that may spell a compiler builtin for them.
  *
  * Every access to memory that two threads share goes through these macros, so that the lock-free
- * code also compiles under the model checker (tests/model): there each access first offers the
- * explorer a point at which to run another thread. The orderings are those of C11; each use says in
+ * code also compiles under the model checker (tests/model): there each access is a function of the
+ * explorer, which may first run another thread, and answers as a weak memory might. The orderings are those of C11; each use says in
  * a comment what it pairs with.
  *
  * The fields are plain integers or pointers of at most 8 bytes, marked with `shared` below.
@@ -26,30 +26,22 @@
 #define LIDO__SEQ_CST __ATOMIC_SEQ_CST
 
 #ifdef LIDO_MODEL
-/* Provided by the explorer: may switch to another simulated thread before it returns. */
-void lido__model_point(const char *what, const void *where);
-#define LIDO__POINT(what, p) lido__model_point(what, (const void *)(p))
+#include "atomics.h" /* of the explorer: tests/model */
 #else
-#define LIDO__POINT(what, p) ((void)0)
-#endif
 
-#define lido__load(p, order) (LIDO__POINT("load", p), __atomic_load_n(p, order))
-#define lido__store(p, value, order) (LIDO__POINT("store", p), __atomic_store_n(p, value, order))
-#define lido__exchange(p, value, order)                                                            \
-    (LIDO__POINT("exchange", p), __atomic_exchange_n(p, value, order))
+#define lido__load(p, order) __atomic_load_n(p, order)
+#define lido__store(p, value, order) __atomic_store_n(p, value, order)
+#define lido__exchange(p, value, order) __atomic_exchange_n(p, value, order)
 
 /* Strong compare-and-swap; on failure *expected holds what was there. */
 #define lido__cas(p, expected, value, success, failure)                                            \
-    (LIDO__POINT("cas", p), __atomic_compare_exchange_n(p, expected, value, 0, success, failure))
+    __atomic_compare_exchange_n(p, expected, value, 0, success, failure)
 
 /* Each returns the value from before. */
-#define lido__fetch_add(p, value, order)                                                           \
-    (LIDO__POINT("add", p), __atomic_fetch_add(p, value, order))
-#define lido__fetch_sub(p, value, order)                                                           \
-    (LIDO__POINT("sub", p), __atomic_fetch_sub(p, value, order))
-#define lido__fetch_or(p, value, order) (LIDO__POINT("or", p), __atomic_fetch_or(p, value, order))
-#define lido__fetch_and(p, value, order)                                                           \
-    (LIDO__POINT("and", p), __atomic_fetch_and(p, value, order))
+#define lido__fetch_add(p, value, order) __atomic_fetch_add(p, value, order)
+#define lido__fetch_sub(p, value, order) __atomic_fetch_sub(p, value, order)
+#define lido__fetch_or(p, value, order) __atomic_fetch_or(p, value, order)
+#define lido__fetch_and(p, value, order) __atomic_fetch_and(p, value, order)
 
 /*
  * Orders what this thread has written before it and what it reads after it, against another thread that
@@ -62,7 +54,6 @@ void lido__model_point(const char *what, const void *where);
 #endif
 static inline void lido__fence_seq_cst(void)
 {
-    LIDO__POINT("fence", 0);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 #ifndef __clang__
@@ -70,6 +61,8 @@ static inline void lido__fence_seq_cst(void)
 #endif
 
 /* The cheap side of the same: a barrier to the compiler. The other side calls lido__barrier_all (os.h). */
-#define lido__fence_light() (LIDO__POINT("light fence", 0), __atomic_signal_fence(__ATOMIC_SEQ_CST))
+#define lido__fence_light() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+#endif
 
 #endif

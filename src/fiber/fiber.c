@@ -67,13 +67,11 @@ static inline void visit(struct lido__worker *worker, struct lido__fiber *fiber)
     lido__fiber_bury(worker, true);
 }
 
-__attribute__((noinline)) struct lido__worker *lido__fiber_exchange(struct lido__worker *worker,
-                                                                    bool loop)
+__attribute__((noinline)) void lido__fiber_exchange(struct lido__worker *worker, bool loop)
 {
     struct lido__exchange *exchange = &lido__carrier_of(worker)->exchange;
     lido__exchange_to(exchange,
                       loop ? &exchange->loop : &lido__fiber_of(worker->current)->exceptions);
-    return worker;
 }
 
 /*
@@ -129,12 +127,19 @@ static inline __attribute__((always_inline)) struct lido__worker *run_to_end(
     worker = lido__worker_current();
     LIDO__ASSERT(worker); /* the child of a fork has none, and must not come back */
     lido__extra_end(worker->current);
+    worker = lido__worker_current();
     if (__builtin_expect(result < 0, 0))
-        lido__worker_note_error(lido__worker_current(), result);
+        lido__worker_note_error(worker, result);
     worker = lido__worker_current();
     lido__worker_enter(worker);
     lido__worker_finish(worker, worker->current, result);
     return worker;
+}
+
+/* The next task must find nothing on its stack, so it gets another one. */
+static bool clears_stacks(struct lido__worker *worker)
+{
+    return lido__carrier_of(worker)->stacks.clears;
 }
 
 /* What goes on after the end of a fiber: `next`, the current task now, or NULL. NULL: the loop does. */
@@ -158,15 +163,13 @@ static void fiber_main(void *value)
     LIDO__STACK_BOTTOM();
     struct lido__worker *worker = value;
     struct lido__fiber *self = lido__fiber_of(worker->current);
-    /* The next task must find nothing on its stack, so it gets another one. The same for all workers of a pool. */
-    const bool clears = lido__carrier_of(worker)->stacks.clears;
     lido_task *next;
     lido__annotate_arrive(&self->annotation);
-    worker = lido__fiber_bury(worker, false);
+    lido__fiber_bury(worker, false);
     for (;;) {
         worker = run_to_end(worker, self);
         next = lido__worker_next(worker, LIDO__FIBER_MASK, LIDO__TASK_FIBER);
-        if (!next || !(next->flags & LIDO__TASK_UNSTARTED) || clears)
+        if (!next || !(next->flags & LIDO__TASK_UNSTARTED) || clears_stacks(worker))
             break;
         move_in(self, next);
     }

@@ -11,28 +11,25 @@
 /* The flags by which a task is known to be one that runs on a stack: FIBER of these. */
 #define LIDO__FIBER_MASK (LIDO__TASK_FIBER | LIDO__TASK_ENDED)
 
-/* Exceptions follow the fiber. `loop`: it is the carrier's loop that goes on, and not the current task. Returns
-   `worker`, which the caller so need not keep. */
-struct lido__worker *lido__fiber_exchange(struct lido__worker *worker, bool loop);
+/* Exceptions follow the fiber. `loop`: it is the carrier's loop that goes on, and not the current task. */
+void lido__fiber_exchange(struct lido__worker *worker, bool loop);
 
-/* On the stack that goes on, inside the gate: frees the one of a fiber that ended by switching here. Returns
-   `worker`. */
-static inline __attribute__((always_inline)) struct lido__worker *lido__fiber_bury(
-    struct lido__worker *worker, bool loop)
+/* On the stack that goes on, inside the gate: frees the one of a fiber that ended by switching here. */
+static inline __attribute__((always_inline)) void lido__fiber_bury(struct lido__worker *worker,
+                                                                   bool loop)
 {
-    uintptr_t after = lido__carrier_of(worker)->after;
-    if (__builtin_expect(after == 0, 1))
-        return worker;
-    if (__builtin_expect(after & LIDO__EXCHANGES, 0))
-        worker = lido__fiber_exchange(worker, loop);
     struct lido__carrier *carrier = lido__carrier_of(worker);
-    struct lido__fiber *dead = (struct lido__fiber *)(carrier->after & ~LIDO__EXCHANGES);
+    uintptr_t after = carrier->after;
+    if (__builtin_expect(after == 0, 1))
+        return;
+    if (after & LIDO__EXCHANGES)
+        lido__fiber_exchange(worker, loop);
+    struct lido__fiber *dead = (struct lido__fiber *)(after & ~LIDO__EXCHANGES);
     if (dead) {
-        carrier->after &= LIDO__EXCHANGES;
+        carrier->after = after & LIDO__EXCHANGES;
         lido__annotate_end(&dead->annotation, dead->context.sp);
         lido__stack_give(&carrier->stacks, dead);
     }
-    return worker;
 }
 
 /* The next fiber that this worker can switch to without going back to its loop, or NULL. */
@@ -70,7 +67,8 @@ static inline __attribute__((always_inline)) struct lido__worker *lido__fiber_sw
     lido__annotate_leave(&self->annotation, annotation, last);
     worker = lido__switch(&self->context, context, worker);
     lido__annotate_arrive(&self->annotation);
-    return lido__fiber_bury(worker, false);
+    lido__fiber_bury(worker, false);
+    return worker;
 }
 
 /* The same, to `next`, or to the loop if that is NULL. */

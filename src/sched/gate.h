@@ -92,17 +92,6 @@ static inline bool lido__gate_try_enter(struct lido__gate *gate)
            lido__gate_try_enter_slowly(gate);
 }
 
-/* The same, only if nobody has anything to say about it; false: as if it had not been tried. */
-static inline bool lido__gate_enter_quickly(struct lido__gate *gate)
-{
-    lido__store(&gate->inside, 1, LIDO__RELAXED);
-    lido__fence_light();
-    if (__builtin_expect(lido__load(&gate->wanted, LIDO__ACQUIRE) == 0, 1))
-        return true;
-    lido__gate_leave(gate);
-    return false;
-}
-
 /* For what is called from both sides. False: it was inside already, and stays there. */
 static inline bool lido__gate_enter_if_outside(struct lido__gate *gate)
 {

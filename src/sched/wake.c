@@ -49,7 +49,7 @@ void lido__wake(lido_task *task)
 }
 
 /* The same without waiting for a seizer: then it is woken as by any other thread. */
-static inline __attribute__((always_inline)) bool wake_own_at_once(lido_task *task, uint32_t flags)
+static bool wake_own_at_once(lido_task *task, uint32_t flags)
 {
     struct lido__worker *worker = lido__worker_current();
     if (!worker)
@@ -63,33 +63,10 @@ static inline __attribute__((always_inline)) bool wake_own_at_once(lido_task *ta
     return own;
 }
 
-static __attribute__((noinline)) void add_foreign(struct lido__wakes *wakes, lido_task *task,
-                                                  uint32_t flags)
-{
-    if (lido__state_notify(&task->state, flags))
-        lido__wakes_push(wakes, task);
-}
-
-static __attribute__((noinline)) void add_slowly(struct lido__wakes *wakes, lido_task *task,
-                                                 uint32_t flags)
-{
-    if (!wake_own_at_once(task, flags))
-        add_foreign(wakes, task, flags);
-}
-
-/* The way of most, a plain wake-up from outside the gate, calls nothing that comes back: so it saves no registers. */
 void lido__wakes_add(struct lido__wakes *wakes, lido_task *task, uint32_t flags)
 {
-    struct lido__worker *worker = lido__worker_current();
-    if (!worker || flags || lido__load(&worker->gate.inside, LIDO__RELAXED) ||
-        !lido__gate_enter_quickly(&worker->gate)) {
-        add_slowly(wakes, task, flags);
-        return;
-    }
-    bool own = wake_inside(worker, task, 0);
-    lido__worker_leave(worker);
-    if (__builtin_expect(!own, 0))
-        add_foreign(wakes, task, 0);
+    if (!wake_own_at_once(task, flags) && lido__state_notify(&task->state, flags))
+        lido__fifo_push(&wakes->mail, &task->mail);
 }
 
 /* Once its link is in an inbox the task may be gone. */

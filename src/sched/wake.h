@@ -29,21 +29,12 @@ static inline void lido__wake_here(struct lido__worker *worker, lido_task *task)
  * this list, as nobody else sends a task that is notified already.
  */
 struct lido__wakes {
-    struct lido__fifo
-        mail; /* of struct lido_task.mail; until the first one only its head is written */
+    struct lido__fifo mail; /* of struct lido_task.mail */
 };
 
 static inline void lido__wakes_init(struct lido__wakes *wakes)
 {
-    wakes->mail.head = NULL;
-}
-
-/* A task that has been notified. */
-static inline void lido__wakes_push(struct lido__wakes *wakes, lido_task *task)
-{
-    if (lido__fifo_empty(&wakes->mail))
-        lido__fifo_init(&wakes->mail);
-    lido__fifo_push(&wakes->mail, &task->mail);
+    lido__fifo_init(&wakes->mail);
 }
 
 /* `flags`: CANCELLED or 0. The task is alive for other reasons. Never waits. Any thread. */

@@ -179,16 +179,16 @@ static inline void lido__worker_uncount(struct lido__worker *worker)
 /* A task is on the list of live ones from now on; and not any more. Inside the gate. */
 static inline void lido__worker_list(struct lido__worker *worker, lido_task *task)
 {
+    uint32_t movable = (task->flags & LIDO__TASK_MOVABLE) != 0;
     lido__list_push(&worker->tasks, &task->live);
-    if (task->flags & LIDO__TASK_MOVABLE)
-        lido__store(&worker->movable, worker->movable + 1, LIDO__RELAXED);
+    lido__store(&worker->movable, worker->movable + movable, LIDO__RELAXED);
 }
 
 static inline void lido__worker_unlist(struct lido__worker *worker, lido_task *task)
 {
+    uint32_t movable = (task->flags & LIDO__TASK_MOVABLE) != 0;
     lido__list_remove(&task->live);
-    if (task->flags & LIDO__TASK_MOVABLE)
-        lido__store(&worker->movable, worker->movable - 1, LIDO__RELAXED);
+    lido__store(&worker->movable, worker->movable - movable, LIDO__RELAXED);
 }
 
 /* Waits for whoever is still about to wake the worker, at its end. */

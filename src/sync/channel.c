@@ -217,10 +217,9 @@ static inline __attribute__((always_inline)) int offer(struct lido_channel *chan
     } else if (__builtin_expect(has_room(channel), 1)) {
         put(channel, element);
     } else {
+        r = -EAGAIN;
         if (wait)
             lido__waitq_push(&channel->senders, wait);
-        lido__biased_unlock(&channel->lock, token); /* nothing has come to grant */
-        return -EAGAIN;
     }
     unlock(channel, token);
     return r;
@@ -294,10 +293,9 @@ static inline __attribute__((always_inline)) int take(struct lido_channel *chann
     } else if (is_over(channel)) {
         r = -EPIPE;
     } else {
+        r = -EAGAIN;
         if (wait)
             lido__waitq_push(&channel->receivers, wait);
-        lido__biased_unlock(&channel->lock, token); /* nothing has come to grant */
-        return -EAGAIN;
     }
     unlock(channel, token);
     return r;

@@ -62,21 +62,18 @@ static bool take_or_list(struct event *event, struct lido__wait *wait)
     return false;
 }
 
-static __attribute__((noinline)) int wait_listed(struct lido__worker *worker, struct event *event)
-{
-    struct lido__wait wait;
-    lido__wait_init(&wait, &kind, &event->word, worker->current);
-    return take_or_list(event, &wait) ? 0 : lido__wait_sleep(&wait, "event");
-}
-
 int lido_event_wait(lido_event *public)
 {
     struct event *event = event_of(public);
+    struct lido__wait wait;
     int error;
     struct lido__worker *worker = lido__wait_begin(&error);
     if (!worker)
         return error;
-    return __builtin_expect(take_permit(event), 1) ? 0 : wait_listed(worker, event);
+    if (take_permit(event))
+        return 0;
+    lido__wait_init(&wait, &kind, &event->word, worker->current);
+    return take_or_list(event, &wait) ? 0 : lido__wait_sleep(&wait, "event");
 }
 
 int lido_event_wait_poll(lido_event *public, lido_wait *public_wait, const lido_waker *waker)
@@ -97,19 +94,6 @@ int lido_event_wait_poll(lido_event *public, lido_wait *public_wait, const lido_
 
 /* ---- Notifying ------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) void notify_one_waiter(struct event *event)
-{
-    struct lido__wakes wakes;
-    lido__wakes_init(&wakes);
-    uint32_t word = lido__word_lock(&event->word);
-    struct lido__wait *next = event->until ? event->until->next : event->queue.first;
-    if (next)
-        lido__waitq_grant(&event->queue, next, &wakes);
-    else
-        word |= PERMIT;
-    lido__word_unlock_and_wake(&event->word, lido__waitq_mark(&event->queue, word), &wakes);
-}
-
 /*
  * A permit that is there already is written again: the one who takes it must see what was done
  * before this notification too, and that it is still there was read at a time that proves nothing.
@@ -121,7 +105,15 @@ void lido_event_notify_one(lido_event *public)
     while (!(word & (LIDO__BUSY | LIDO__WAITERS)))
         if (lido__cas(&event->word, &word, PERMIT, LIDO__RELEASE, LIDO__RELAXED))
             return;
-    notify_one_waiter(event);
+    struct lido__wakes wakes;
+    lido__wakes_init(&wakes);
+    word = lido__word_lock(&event->word);
+    struct lido__wait *next = event->until ? event->until->next : event->queue.first;
+    if (next)
+        lido__waitq_grant(&event->queue, next, &wakes);
+    else
+        word |= PERMIT;
+    lido__word_unlock_and_wake(&event->word, lido__waitq_mark(&event->queue, word), &wakes);
 }
 
 /*

@@ -92,13 +92,6 @@ static inline bool lido__state_is_alive(const struct lido__state *state)
     return lido__load(&state->word, LIDO__RELAXED) >= LIDO__REF;
 }
 
-/* Whether the handle is the only reference, so that nobody races with the caller. Acquire: as in unref. */
-static inline bool lido__state_is_only_handle(const struct lido__state *state)
-{
-    return lido__load(&state->word, LIDO__ACQUIRE) / LIDO__HANDLE ==
-           (LIDO__REF + LIDO__HANDLE) / LIDO__HANDLE;
-}
-
 /*
  * The handle is given back, with its reference. Returns the word as it was: without HANDLE it was given back before
  * (by another thread, at this moment: the caller has asked has_handle). One reference: the caller frees the task.

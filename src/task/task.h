@@ -41,6 +41,7 @@ struct lido__extra;
 #define LIDO__TASK_RESCUABLE 1024u /* may be given away when its worker stalls */
 #define LIDO__TASK_STEALABLE 2048u /* may be given away whenever another worker has nothing to do */
 #define LIDO__TASK_CHILD 4096u     /* `joiner` is the address of its lido__parent */
+#define LIDO__TASK_MOVABLE (LIDO__TASK_RESCUABLE | LIDO__TASK_STEALABLE)
 
 /* May be given away at all. */
 #define LIDO__TASK_MOVABLE (LIDO__TASK_RESCUABLE | LIDO__TASK_STEALABLE)
@@ -167,10 +168,6 @@ static inline void lido__task_require_alive(const lido_task *task)
 
 static inline void lido__task_give_back(lido_task *task)
 {
-    if (__builtin_expect(lido__state_is_only_handle(&task->state), 1)) {
-        lido__task_free(task);
-        return;
-    }
     uint32_t was = lido__state_give_back(&task->state);
     LIDO__REQUIRE(was & LIDO__HANDLE, LIDO__HANDLE_GONE);
     if (was / LIDO__REF == 1)

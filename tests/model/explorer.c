@@ -11,6 +11,7 @@
  * that the number of schedules is the number of interleavings of the points, and no schedule is
  * walked twice.
  */
+#define MODEL_EXPLORER
 #include "explorer.h"
 
 #include <stdio.h>
@@ -19,180 +20,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "choices.h"
 #include "crash.h"
+#include "memory.h"
 #include "os/backoff.h"
-#include "regions.h"
 #include "report.h"
-#include "trace.h"
-#include "world.h"
-
-/* --- switching ----------------------------------------------------------------------------------*/
-
-MODEL_UNSEEN static struct coroutine *coroutine_of(int thread)
-{
-    return thread == NOBODY ? &world.main : &world.threads[thread].coroutine;
-}
-
-MODEL_UNSEEN static void change_per_thread(int from, int to)
-{
-    void *variable = world.scenario->per_thread;
-    if (!variable)
-        return;
-    if (from != NOBODY)
-        memcpy(&world.threads[from].per_thread, variable, sizeof(void *));
-    if (to != NOBODY)
-        memcpy(variable, &world.threads[to].per_thread, sizeof(void *));
-}
-
-MODEL_UNSEEN static void switch_to(int next)
-{
-    int self = world.current;
-    if (next == self)
-        return;
-    change_per_thread(self, next);
-    world.current = next;
-    coroutine_switch(coroutine_of(self), coroutine_of(next));
-}
-
-/* `file` NULL: found by the explorer and not by an assertion. Comes back only in `main`. */
-MODEL_UNSEEN static void fail_at(const char *what, const char *file, int line)
-{
-    if (!world.failure) {
-        world.failure = what;
-        world.failure_file = file;
-        world.failure_line = line;
-        world.failure_thread = world.current;
-    }
-    switch_to(NOBODY);
-}
-
-MODEL_UNSEEN void model_fail(const char *what, const char *file, int line)
-{
-    fail_at(what, file, line);
-    fprintf(stderr, "model: %s:%d: %s, outside of a scenario\n", file, line, what);
-    abort();
-}
-
-/* For mistakes in the scenario or in the explorer, which no schedule is to blame for. */
-__attribute__((noreturn)) MODEL_UNSEEN static void misuse(const char *what)
-{
-    fprintf(stderr, "model: %s: %s\n", world.scenario ? world.scenario->name : "no scenario", what);
-    abort();
-}
-
-/* --- choosing -----------------------------------------------------------------------------------*/
-
-MODEL_UNSEEN static unsigned choose(unsigned options)
-{
-    unsigned taken = 0;
-    const char *why_not = choices_make(options, &taken);
-    if (why_not)
-        misuse(why_not);
-    return taken;
-}
-
-MODEL_UNSEEN static bool can_run(const struct thread *thread)
-{
-    if (thread->progress != ASLEEP)
-        return thread->progress == READY;
-
-    world.quiet = true;
-    sanitized_ignore_accesses(true);
-    sanitized_ignore_sync(true);
-    bool awake = thread->predicate(thread->predicate_arg);
-    sanitized_ignore_sync(false);
-    sanitized_ignore_accesses(false);
-    world.quiet = false;
-    return awake;
-}
-
-/* The threads beside `self` that can run, in a ring after it. */
-MODEL_UNSEEN static int others_than(int self, int *others)
-{
-    int count = 0;
-    for (int i = 1; i <= world.count; i++) {
-        int thread = (self + i) % world.count;
-        if (thread != self && can_run(&world.threads[thread]))
-            others[count++] = thread;
-    }
-    return count;
-}
-
-/* Who makes the next step, at a point of `self`; NOBODY if `self` is, and cannot go on. */
-MODEL_UNSEEN static int next_thread(int self)
-{
-    int options[MODEL_MAX_THREADS + 1];
-    int count = 0;
-    bool may_stay = self != NOBODY && can_run(&world.threads[self]);
-
-    if (may_stay) {
-        if (world.preemptions >= world.preemption_bound)
-            return self;
-        options[count++] = self;
-    }
-    count += others_than(self, options + count);
-    if (!count)
-        return NOBODY;
-    int next = options[choose((unsigned)count)];
-    if (may_stay && next != self)
-        world.preemptions++;
-    return next;
-}
-
-MODEL_UNSEEN static int next_thread_after_yield(int self)
-{
-    int options[MODEL_MAX_THREADS];
-    int count = others_than(self, options);
-    if (!count)
-        return self;
-    if (world.preemptions >= world.preemption_bound)
-        count = 1;
-    unsigned taken = choose((unsigned)count);
-    if (taken)
-        world.preemptions++;
-    return options[taken];
-}
 
 /* --- points -------------------------------------------------------------------------------------*/
-
-MODEL_UNSEEN static void record(const char *what, const void *where)
-{
-    if (!trace_add(world.current, what, where))
-        fail_at("livelock: too many points", NULL, 0);
-}
-
-/* Gives way to whoever is to make the next step, until that is the caller again. */
-MODEL_UNSEEN static void give_way(void)
-{
-    switch_to(world.starting ? NOBODY : next_thread(world.current));
-}
-
-MODEL_UNSEEN static void point(const char *what, const void *where)
-{
-    if (world.current == OFFSTAGE)
-        return;
-    give_way();
-    record(what, where);
-    trace_remember_held();
-}
-
-MODEL_UNSEEN void lido__model_point(const char *what, const void *where)
-{
-    if (world.current == NOBODY || world.quiet)
-        return;
-    point(what, where);
-    if (block_is_freed(where))
-        fail_at("memory is used after it was freed", NULL, 0);
-    if (world.raced)
-        fail_at("data race, says ThreadSanitizer", NULL, 0);
-}
 
 MODEL_UNSEEN void model_block_until(bool (*predicate)(const void *arg), const void *arg)
 {
     struct thread *self = &world.threads[world.current];
     if (world.current == OFFSTAGE)
         misuse("setup and check cannot sleep");
+    model_system_call();
     self->progress = ASLEEP;
     self->predicate = predicate;
     self->predicate_arg = arg;
@@ -200,6 +40,7 @@ MODEL_UNSEEN void model_block_until(bool (*predicate)(const void *arg), const vo
         record("sleep", arg);
     give_way();
     self->progress = READY;
+    catch_up();
     record("awake", arg);
 }
 
@@ -261,7 +102,10 @@ MODEL_UNSEEN static struct region *block_alive(void *memory)
 void model_free(void *memory)
 {
     point("free", memory);
-    struct region *block = block_alive(memory);
+    struct region *block = block_at(memory);
+    if (block && !block->freed)
+        check_free(memory, block->size);
+    block = block_alive(memory);
     memset(memory, 0xdd, block->size);
     sanitized_poison(memory, block->size);
 }
@@ -314,6 +158,8 @@ MODEL_UNSEEN static void run_alone(void (*fn)(void))
 MODEL_UNSEEN static void reset_schedule(void)
 {
     world.preemptions = 0;
+    world.delays = 0;
+    places_reset();
     for (int i = 0; i < ALL_THREADS; i++)
         world.threads[i].per_thread = NULL;
     choices_begin();
@@ -360,17 +206,37 @@ MODEL_UNSEEN static void run_schedule(void)
 
 /* --- all schedules ------------------------------------------------------------------------------*/
 
-MODEL_UNSEEN static void set_bound(const struct model_scenario *scenario)
+/* What the environment wants, if it is more. */
+MODEL_UNSEEN static int at_least(const char *variable, int bound)
 {
-    const char *wanted = getenv("LIDO_MODEL_PREEMPTIONS");
-    int bound = scenario->preemptions;
-    if (bound == MODEL_DEFAULT_PREEMPTIONS)
-        bound = 3;
-    else if (bound == MODEL_NO_PREEMPTION)
-        bound = 0;
-    if (bound && wanted && atoi(wanted) > bound)
-        bound = atoi(wanted);
-    world.preemption_bound = bound;
+    const char *wanted = getenv(variable);
+    return bound && wanted && atoi(wanted) > bound ? atoi(wanted) : bound;
+}
+
+/* What a scenario gives as a bound: 0 is the default, and a negative number is none. */
+MODEL_UNSEEN static int bound_of(int given, int by_default)
+{
+    if (given == 0)
+        return by_default;
+    return given < 0 ? 0 : given;
+}
+
+/* Delays multiply the schedules, so that there are fewer preemptions, but where all are walked. */
+MODEL_UNSEEN static int weak_bound(int preemptions)
+{
+    if (preemptions == MODEL_ALL_INTERLEAVINGS || preemptions == 0)
+        return preemptions;
+    return preemptions > 2 ? 2 : preemptions - 1;
+}
+
+MODEL_UNSEEN static void set_bounds(const struct model_scenario *scenario)
+{
+    int preemptions = bound_of(scenario->preemptions, 3);
+    if (world.memory != MODEL_SC)
+        preemptions = bound_of(scenario->weak_preemptions, weak_bound(preemptions));
+    world.preemption_bound = at_least("LIDO_MODEL_PREEMPTIONS", preemptions);
+    world.delay_bound =
+        world.memory == MODEL_SC ? 0 : at_least("LIDO_MODEL_DELAYS", bound_of(scenario->delays, 1));
 }
 
 MODEL_UNSEEN static void open_thread(int index, const struct model_thread *from)
@@ -383,11 +249,12 @@ MODEL_UNSEEN static void open_thread(int index, const struct model_thread *from)
     coroutine_init(&thread->coroutine, thread_main, index);
 }
 
-MODEL_UNSEEN static void open_world(const struct model_scenario *scenario)
+MODEL_UNSEEN static void open_world(const struct model_scenario *scenario, enum model_memory on)
 {
     static const struct model_thread offstage = {"check", run_offstage, NULL};
     world.scenario = scenario;
-    set_bound(scenario);
+    world.memory = on;
+    set_bounds(scenario);
     size_t max_points = scenario->max_points ? scenario->max_points : 1000;
     if (!trace_init(max_points) || !choices_init(2 * max_points)) /* falling asleep is two */
         misuse("out of memory");
@@ -442,9 +309,9 @@ MODEL_UNSEEN static size_t walk(void)
     return schedules;
 }
 
-MODEL_UNSEEN size_t model_holds(const struct model_scenario *scenario)
+MODEL_UNSEEN static size_t holds_on(const struct model_scenario *scenario, enum model_memory memory)
 {
-    open_world(scenario);
+    open_world(scenario, memory);
     size_t schedules = walk();
     if (world.failure) {
         print_failure(schedules);
@@ -454,6 +321,28 @@ MODEL_UNSEEN size_t model_holds(const struct model_scenario *scenario)
         print_success(schedules);
     }
     close_world();
+    return schedules;
+}
+
+/* Whether it makes a difference which memory it is. */
+MODEL_UNSEEN static bool has_atomics(void)
+{
+    return !MODEL_TSAN && places.most_places > 0;
+}
+
+MODEL_UNSEEN static bool is_wanted(enum model_memory memory)
+{
+    const char *only = getenv("LIDO_MODEL_MEMORY");
+    return !only || !strcmp(only, memory_name(memory));
+}
+
+MODEL_UNSEEN size_t model_holds(const struct model_scenario *scenario)
+{
+    places.most_places = 0;
+    size_t schedules = holds_on(scenario, MODEL_SC);
+    for (int weak = MODEL_TSO; schedules && has_atomics() && weak <= MODEL_C11; weak++)
+        if (is_wanted(weak) && !holds_on(scenario, weak))
+            return 0;
     return schedules;
 }
 
@@ -476,6 +365,7 @@ MODEL_UNSEEN static size_t catches(const struct model_scenario *scenario, const 
 /* What is broken on purpose often has data races too, which are not what it is here for. */
 MODEL_UNSEEN static void ignore_accesses_everywhere(bool begin)
 {
+    world.races_are_ignored = begin;
     for (int i = 0; i < ALL_THREADS; i++) {
         if (i >= world.count && i != OFFSTAGE)
             continue;
@@ -485,9 +375,10 @@ MODEL_UNSEEN static void ignore_accesses_everywhere(bool begin)
     }
 }
 
-MODEL_UNSEEN size_t model_catches(const struct model_scenario *scenario, const char *how)
+MODEL_UNSEEN static size_t catches_on(const struct model_scenario *scenario,
+                                      enum model_memory memory, const char *how)
 {
-    open_world(scenario);
+    open_world(scenario, memory);
     ignore_accesses_everywhere(true);
     size_t schedules = catches(scenario, how);
     ignore_accesses_everywhere(false);
@@ -495,16 +386,39 @@ MODEL_UNSEEN size_t model_catches(const struct model_scenario *scenario, const c
     return schedules;
 }
 
+MODEL_UNSEEN size_t model_catches(const struct model_scenario *scenario, const char *how)
+{
+    return catches_on(scenario, MODEL_SC, how);
+}
+
+MODEL_UNSEEN bool model_catches_weak(const struct model_scenario *scenario,
+                                     enum model_memory memory, const char *how)
+{
+    if (MODEL_TSAN) {
+        fprintf(stderr, "model: %s: left to builds without TSan\n", scenario->name);
+        return true;
+    }
+    return holds_on(scenario, MODEL_SC) && catches_on(scenario, memory, how);
+}
+
+#if !MODEL_TSAN
+
+MODEL_UNSEEN bool model_catches_race(const struct model_scenario *scenario)
+{
+    open_world(scenario, MODEL_SC);
+    bool caught = catches(scenario, "data race") > 0;
+    close_world();
+    return caught;
+}
+
+#else
+
 /*
  * In a child process, because TSan's report cannot be had without being printed, and may end the
  * process; the hook below ends it first.
  */
 MODEL_UNSEEN bool model_catches_race(const struct model_scenario *scenario)
 {
-    if (!MODEL_TSAN) {
-        fprintf(stderr, "model: %s: left to the TSan build\n", scenario->name);
-        return true;
-    }
     pid_t child = fork();
     if (child < 0)
         misuse("cannot fork");
@@ -512,7 +426,7 @@ MODEL_UNSEEN bool model_catches_race(const struct model_scenario *scenario)
         world.race_is_expected = true;
         if (!freopen("/dev/null", "w", stderr))
             _exit(2);
-        open_world(scenario);
+        open_world(scenario, MODEL_SC);
         walk();
         _exit(1);
     }
@@ -523,7 +437,6 @@ MODEL_UNSEEN bool model_catches_race(const struct model_scenario *scenario)
     return caught;
 }
 
-#if MODEL_TSAN
 void __tsan_on_report(void *report);
 
 /* Called by TSan, after it has printed a report. */

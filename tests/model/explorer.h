@@ -12,11 +12,13 @@
  * What it finds: broken assertions, deadlocks (nobody can run: a lost wake-up), livelocks (a run
  * that does not end), memory of model_alloc that is used after model_free, freed twice or leaked.
  *
- * What it does not: interleavings are sequentially consistent. What a weaker memory model adds is
- * covered by building these tests with ThreadSanitizer, which then checks in each interleaving that
- * the acquires and releases are there (sanitizers.h), and by the stress tests on real threads. Neither
- * build sees two threads that each write one atomic and then read the other's, and both miss the
- * write: where that matters, the code needs seq_cst and an argument.
+ * Memory (memory.h): a scenario is walked three times. With sequentially consistent memory, where each load
+ * returns the newest store; with the store buffers of x86; and with what C11 allows, where a load may return each
+ * store that its thread does not know to be overwritten. The last two find what a missing fence, barrier or order
+ * does. In all of them plain accesses of two threads must be ordered by acquires and releases (races.h). What they do not
+ * have: a store that is done before a load that stands before it, and a place whose stores are in another order than
+ * that in which they are made. No code here relies on those being impossible between relaxed operations.
+ *
  * Plain accesses are not points: an access that comes *after* an atomic operation is done together
  * with it. Where a delay between the two would matter, put model_touch before the access.
  *
@@ -60,6 +62,13 @@
 #define MODEL_NO_PREEMPTION (-1)
 #define MODEL_ALL_INTERLEAVINGS INT_MAX
 
+/* And of model_scenario.delays. */
+#define MODEL_DEFAULT_DELAYS 0 /* which is 1 */
+#define MODEL_NO_DELAY (-1)
+
+/* See memory.h. */
+enum model_memory { MODEL_SC, MODEL_TSO, MODEL_C11 };
+
 struct model_thread {
     const char *name;
     void (*run)(void *arg);
@@ -76,6 +85,12 @@ struct model_scenario {
      * or where it falls asleep, is free: all choices are walked there.
      */
     int preemptions;
+    /*
+     * On the weaker memories: how many preemptions, if it is not to be one fewer, and at most 2; and how often
+     * a load may miss a store that was made already.
+     */
+    int weak_preemptions;
+    int delays;
     size_t max_points; /* a longer run is a livelock; 0: 1000 */
     /*
      * The address of a thread-local pointer of the code under test, or NULL. Simulated threads share
@@ -85,7 +100,7 @@ struct model_scenario {
 };
 
 /*
- * Walks all schedules of a scenario. Returns how many there were, or 0 if one failed: its
+ * Walks all schedules of a scenario, on each memory. Returns how many there were on the first, or 0 if one failed: its
  * interleaving has then been printed. A test asserts a minimum, so that it cannot explore nothing
  * without being noticed.
  */
@@ -98,9 +113,13 @@ size_t model_holds(const struct model_scenario *scenario);
 size_t model_catches(const struct model_scenario *scenario, const char *how);
 
 /*
- * Whether ThreadSanitizer finds a data race in a scenario whose memory orderings are broken on
- * purpose. In a build without TSan nothing is looked at, and the answer is true.
+ * Whether a scenario holds while memory is sequentially consistent, and fails on `memory`. With TSan, which knows no
+ * other, nothing is looked at, and the answer is true.
  */
+bool model_catches_weak(const struct model_scenario *scenario, enum model_memory memory,
+                        const char *how);
+
+/* Whether there is a data race in a scenario whose memory orderings are broken on purpose. */
 bool model_catches_race(const struct model_scenario *scenario);
 
 /* --- what threads may call ----------------------------------------------------------------------*/
@@ -124,6 +143,12 @@ void model_block_until(bool (*predicate)(const void *arg), const void *arg);
  * for otherwise two spinning threads had infinitely many schedules.
  */
 void model_yield(void);
+
+/* The barrier that all threads pass (lido__barrier_all). */
+void model_barrier_all(void);
+
+/* Where the kernel is entered, the stores of before are out. Props do this themselves. */
+void model_system_call(void);
 
 /* A number below `options`; all of them are tried. For what the system does as it likes. */
 unsigned model_choose(unsigned options);

@@ -29,12 +29,6 @@ static inline bool lido__gate_try_enter(struct lido__gate *gate)
     return true;
 }
 
-static inline bool lido__gate_enter_quickly(struct lido__gate *gate)
-{
-    gate->inside = 1;
-    return true;
-}
-
 static inline bool lido__gate_enter_if_outside(struct lido__gate *gate)
 {
     bool outside = gate->inside == 0;

@@ -21,8 +21,8 @@
 #include "props.h"
 
 /*
- * What is atomic for onlookers alone is no point, and neither is a fence where memory is sequentially
- * consistent, nor the end of the idle lock, for which others but spin: they would only multiply the schedules.
+ * What is atomic for onlookers alone is no point, and neither is a fence,
+ * nor the end of the idle lock, for which others but spin: they would only multiply the schedules.
  */
 static inline bool is_aside(const char *what, const char *where)
 {
@@ -39,7 +39,8 @@ static inline bool is_aside(const char *what, const char *where)
 #undef LIDO__POINT
 #define LIDO__POINT(what, p)                                                                       \
     (is_aside(what, #p) ? (void)0 : lido__model_point(what, (const void *)(p)))
-#define lido__fence_seq_cst() ((void)0)
+#undef lido__fence_seq_cst
+#define lido__fence_seq_cst() lido__model_fence()
 #undef lido__fence_light
 #define lido__fence_light() ((void)0)
 
@@ -243,7 +244,8 @@ static inline void arm(struct lido__worker *worker, lido_task *task, struct lido
     op->waker = lido__waker_borrow(task);
     lido__store(&op->state, LIDO__OP_ARMED, LIDO__RELAXED);
     lido__store(&reactor->armed, op, LIDO__RELEASE);
-    if (lido__load(&reactor->come, LIDO__RELAXED))
+    /* As the kernel does it, which has a lock for both sides: the newest is read. */
+    if (lido__fetch_or(&reactor->come, 0, LIDO__RELAXED))
         model_bell_ring(&reactor->bell);
 }
 

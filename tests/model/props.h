@@ -27,6 +27,7 @@ MODEL_UNSEEN static bool model_bell_is_rung(const void *arg)
 MODEL_UNSEEN static void model_bell_ring(struct model_bell *bell)
 {
     lido__model_point("ring", bell);
+    model_system_call();
     bell->count++;
     bell->rung++;
 }
@@ -64,6 +65,7 @@ MODEL_UNSEEN static void model_futex_wait(struct model_futex *futex, const uint3
                                           uint32_t expected)
 {
     lido__model_point("futex-wait", word);
+    model_system_call();
     struct model_futex_sleeper self = {.futex = futex, .slept_at = futex->wakes};
     if (*word == expected)
         model_block_until(model_futex_woken, &self);
@@ -73,6 +75,7 @@ MODEL_UNSEEN static void model_futex_wait(struct model_futex *futex, const uint3
 MODEL_UNSEEN static void model_futex_wake(struct model_futex *futex)
 {
     lido__model_point("futex-wake", futex);
+    model_system_call();
     futex->wakes++;
 }
 

@@ -24,10 +24,16 @@ MODEL_UNSEEN static void print_interleaving(void)
     }
 }
 
+MODEL_UNSEEN static const char *memory_name(enum model_memory memory)
+{
+    static const char *const names[] = {"sc", "tso", "c11"};
+    return names[memory];
+}
+
 MODEL_UNSEEN static void print_failure(size_t schedule)
 {
-    fprintf(stderr, "model: %s: schedule %zu fails: %s", world.scenario->name, schedule,
-            world.failure);
+    fprintf(stderr, "model: %s: on %s schedule %zu fails: %s", world.scenario->name,
+            memory_name(world.memory), schedule, world.failure);
     if (world.failure_thread != NOBODY)
         fprintf(stderr, ", in %s", world.threads[world.failure_thread].name);
     if (world.failure_file)
@@ -45,11 +51,14 @@ MODEL_UNSEEN static void print_last_words(void)
 
 MODEL_UNSEEN static void print_success(size_t schedules)
 {
-    char bound[32] = "all";
+    char bound[32] = "all", delays[32] = "";
     if (world.preemption_bound != MODEL_ALL_INTERLEAVINGS)
         snprintf(bound, sizeof(bound), "%d preemptions:", world.preemption_bound);
-    fprintf(stderr, "model: %s: %s %zu schedules of at most %zu points\n", world.scenario->name,
-            bound, schedules, world.longest);
+    if (world.memory != MODEL_SC)
+        snprintf(delays, sizeof(delays), "%d delays, ", world.delay_bound);
+    fprintf(stderr, "model: %s: %s: %s%s %zu schedules of at most %zu points\n",
+            world.scenario->name, memory_name(world.memory), delays, bound, schedules,
+            world.longest);
 }
 
 #endif

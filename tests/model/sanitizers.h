@@ -19,7 +19,8 @@
 #define __has_feature(x) 0
 #endif
 
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+/* Where the explorer itself is told of plain accesses (races.h), the runtime of TSan is not there. */
+#if !defined(LIDO_MODEL_RACES) && (defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer))
 #define MODEL_TSAN 1
 #else
 #define MODEL_TSAN 0
@@ -31,16 +32,26 @@
 #define MODEL_ASAN 0
 #endif
 
+/* Not inlined, because some compilers forget attributes then; and its loads are not moved to its callers. */
+#ifdef __clang__
+#define MODEL_APART noinline
+#else
+#define MODEL_APART noipa
+#endif
+
 /*
- * A function that belongs to the experiment and not to the code under test: TSan does not see what
- * it reads and writes. noinline, because some compilers forget the attribute when they inline; unused,
- * for those in headers.
+ * A function that belongs to the experiment and not to the code under test: nobody is told what it reads and
+ * writes. unused, for those in headers.
  */
-#define MODEL_UNSEEN __attribute__((no_sanitize("thread"), noinline, unused))
+#if defined(MODEL_EXPLORER) && !MODEL_TSAN
+#define MODEL_UNSEEN __attribute__((unused)) /* of the explorer itself nobody is told anything */
+#else
+#define MODEL_UNSEEN __attribute__((no_sanitize("thread"), MODEL_APART, unused))
+#endif
 
 /* The same, and it may read where no variable is. */
 #define MODEL_UNCHECKED                                                                            \
-    __attribute__((no_sanitize("thread", "address", "undefined"), noinline, unused))
+    __attribute__((no_sanitize("thread", "address", "undefined"), MODEL_APART, unused))
 
 /*
  * A function that may change in whose name TSan is spoken to: with a call of its own, TSan would

@@ -1,9 +1,6 @@
 /*
  * The lock that is biased towards one worker, in all interleavings: never two inside, while the bias begins,
  * ends and begins again.
- *
- * Interleavings are sequentially consistent here: what the barrier in all threads is for is said in
- * sched/gate.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -166,6 +163,18 @@ static bool lock_hastily(struct lido__biased *lock, struct lido__worker *worker)
     return false;
 }
 
+/* The others do not wait until the favourite's store of `inside` is out. */
+static bool lock_without_barrier(struct lido__biased *lock, struct lido__worker *worker)
+{
+    if (worker)
+        return lido__biased_lock(lock, worker);
+    lido__word_lock(&lock->word);
+    lido__store(&lock->favourite, NULL, LIDO__RELAXED);
+    while (lido__load(&lock->inside, LIDO__ACQUIRE))
+        model_yield();
+    return false;
+}
+
 static void unlock_relaxed(struct lido__biased *lock, bool favourite)
 {
     if (favourite)
@@ -179,6 +188,7 @@ static void broken_locking_is_caught(void **state)
     static const struct protocol blind = {lock_blindly, lido__biased_unlock};
     static const struct protocol hasty = {lock_hastily, lido__biased_unlock};
     static const struct protocol relaxed = {lido__biased_lock, unlock_relaxed};
+    static const struct protocol unfenced = {lock_without_barrier, lido__biased_unlock};
     (void)state;
     struct model_scenario scenario = entering(&blind);
     assert_true(model_catches(&scenario, "inside == 0") > 0);
@@ -186,6 +196,9 @@ static void broken_locking_is_caught(void **state)
     assert_true(model_catches(&scenario, "inside == 0") > 0);
     scenario = entering(&relaxed);
     assert_true(model_catches_race(&scenario));
+    scenario = entering(&unfenced);
+    assert_true(model_catches_weak(&scenario, MODEL_TSO, "inside == 0"));
+    assert_true(model_catches_weak(&scenario, MODEL_C11, "inside == 0"));
 }
 
 int main(void)

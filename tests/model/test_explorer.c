@@ -144,6 +144,7 @@ static void racy_counter_is_found(void **state)
     (void)state;
     assert_true(model_catches(&scenario, "world.counter == 2") > 1);
     scenario.preemptions = MODEL_NO_PREEMPTION;
+    scenario.delays = MODEL_NO_DELAY;
     assert_int_equal(model_holds(&scenario), 2);
 }
 
@@ -182,7 +183,7 @@ static void subscribe(void *unused)
         model_assert(world.plain == 1);
 }
 
-/* Both are right where everything is sequentially consistent. */
+/* Both read the right value where memory is sequentially consistent. */
 static void missing_release_is_found_by_tsan(void **state)
 {
     struct model_scenario scenario = {

@@ -1,9 +1,5 @@
 /*
  * The gate: the owner and the seizer are never inside together, and neither waits for one that is gone.
- *
- * What cannot be seen here: that the owner's store of `inside` may still be on its way while it already
- * reads `wanted`. Memory is sequentially consistent under the explorer, so the barrier to all threads,
- * which is there for that alone, is only a point. tests/unit/test_gate.c has real threads.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,7 +63,7 @@ static lido__shared uint32_t barrier_refused;
 
 void lido__barrier_all(void)
 {
-    lido__model_point("barrier", NULL);
+    model_barrier_all();
     if (world.refusing)
         lido__store(&barrier_refused, 1, LIDO__RELAXED);
 }
@@ -333,6 +329,18 @@ static void release_silently(struct lido__gate *gate)
     lido__store(&gate->wanted, unwanted(gate), LIDO__RELEASE);
 }
 
+/* Right in each interleaving, but the owner's store of `inside` may still be on its way. */
+static void seize_without_barrier(struct lido__gate *gate)
+{
+    uint32_t unwanted = 0;
+    while (!lido__cas(&gate->wanted, &unwanted, LIDO__GATE_WANTED, LIDO__SEQ_CST, LIDO__RELAXED)) {
+        unwanted = 0;
+        lido__thread_yield();
+    }
+    while (!is_out(gate))
+        lido__thread_yield();
+}
+
 /* Right in each interleaving, but what is guarded is not passed on. */
 
 static void enter_relaxed(struct lido__gate *gate)
@@ -470,6 +478,23 @@ static void wrong_seizers_are_caught(void **state)
         caught(&seized, "a release that wakes nobody", BUT(release, release_silently), "deadlock"));
 }
 
+static void a_seizer_needs_the_barrier_to_all(void **state)
+{
+    (void)state;
+    static const struct protocol wrong = {
+        .enter = lido__gate_enter,
+        .leave = lido__gate_leave,
+        .seize = seize_without_barrier,
+        .try_seize = lido__gate_try_seize,
+        .release = lido__gate_release,
+    };
+    struct model_scenario scenario = seized;
+    scenario.name = "a seizer without the barrier";
+    use(&wrong, false);
+    assert_true(model_catches_weak(&scenario, MODEL_TSO, "world.present == 0"));
+    assert_true(model_catches_weak(&scenario, MODEL_C11, "world.present == 0"));
+}
+
 static bool races(const char *name, struct protocol wrong)
 {
     struct model_scenario scenario = seized;
@@ -495,6 +520,7 @@ int main(void)
         cmocka_unit_test(the_same_when_the_barrier_is_refused_from_some_time_on),
         cmocka_unit_test(wrong_owners_are_caught),
         cmocka_unit_test(wrong_seizers_are_caught),
+        cmocka_unit_test(a_seizer_needs_the_barrier_to_all),
         cmocka_unit_test(missing_orderings_are_caught_by_tsan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,9 +6,6 @@
  * from outside, and any worker takes it whole. A worker sleeps on a bell that is rung for those who
  * are called. The first item does not end before all the others have, so that its worker is no help:
  * an item that waits for a worker that sleeps is a deadlock.
- *
- * What cannot be seen here: that a publisher may read the word while what it has published is still on
- * its way. Memory is sequentially consistent under the explorer; the fences are argued in idle.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -410,6 +407,19 @@ static struct lido__idler *call_believing(struct lido__idle *idle)
     return idler;
 }
 
+/* Reads the word while what it has published is still on its way. */
+static struct lido__idler *call_without_fence(struct lido__idle *idle)
+{
+    struct lido__idler *idler = NULL;
+    if (!may_wake(idle))
+        return NULL;
+    lock(idle);
+    if (wake_one(idle))
+        idler = pop(idle);
+    unlock(idle);
+    return idler;
+}
+
 /* --- the tests ----------------------------------------------------------------------------------*/
 
 static const struct protocol right = {publish, lido__idle_call, lido__idle_found, lido__idle_enter};
@@ -472,6 +482,20 @@ static void wrong_protocols_are_caught(void **state)
     assert_true(caught(&sharing, "a searcher that calls nobody", alone, "deadlock"));
     use(&right, 3, 0);
     assert_true(caught(&two_callers, "a call that does not look again", herd, "called[0]"));
+}
+
+static void a_call_needs_its_fence(void **state)
+{
+    static const struct protocol wrong = {publish, call_without_fence, lido__idle_found,
+                                          lido__idle_enter};
+    struct model_scenario scenario = sharing;
+    (void)state;
+    scenario.name = "a call without its fence";
+    scenario.threads[2] = (struct model_thread){NULL, NULL, NULL};
+    scenario.weak_preemptions = 2;
+    use(&wrong, 2, 2);
+    assert_true(model_catches_weak(&scenario, MODEL_TSO, "deadlock"));
+    assert_true(model_catches_weak(&scenario, MODEL_C11, "deadlock"));
 }
 
 static void who_slept_last_is_called_first(void **state)
@@ -547,6 +571,7 @@ int main(void)
         cmocka_unit_test(no_item_waits_while_a_worker_sleeps),
         cmocka_unit_test(one_is_woken_however_many_call),
         cmocka_unit_test(wrong_protocols_are_caught),
+        cmocka_unit_test(a_call_needs_its_fence),
         cmocka_unit_test(who_slept_last_is_called_first),
         cmocka_unit_test(who_cannot_come_sleeps_on_below_the_others),
         cmocka_unit_test(half_of_those_awake_may_search),

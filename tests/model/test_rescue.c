@@ -96,7 +96,7 @@ bool lido__os_readable(int fd)
 
 void lido__barrier_all(void)
 {
-    lido__model_point("barrier", NULL);
+    model_barrier_all();
 }
 
 /* --- futures ------------------------------------------------------------------------------------*/

@@ -43,6 +43,10 @@ static struct {
     bool starting; /* the threads are being brought to their first points */
     bool quiet;    /* a predicate is being evaluated: its atomic operations are not points */
     int preemptions;
+    int delay_bound;
+    int delays;
+    enum model_memory memory;
+    bool races_are_ignored;
 
     size_t longest; /* schedule so far, in points */
 

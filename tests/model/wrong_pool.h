@@ -173,7 +173,8 @@ static bool try_enter_gate(struct lido__gate *gate)
     return wrong != WAKE_OUTSIDE && lido__gate_enter_if_outside(gate);
 }
 
-MODEL_UNSEEN static bool has_gone(const lido_task *task, const struct lido__worker *worker)
+MODEL_UNSEEN MODEL_UNSEEN static bool has_gone(const lido_task *task,
+                                               const struct lido__worker *worker)
 {
     return task->worker != worker || task->state.word & LIDO__SHARED;
 }
